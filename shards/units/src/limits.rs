@@ -1,0 +1,14 @@
+//! The maximum of what comes from outside. Reaching one is a refusal or back-pressure, never growth.
+
+/// Elements in one array of a request; Kafka 4.4 refuses more.
+pub const ARRAY_ELEMENTS_MAX: usize = 1_000_000;
+/// Tagged fields in one structure of a request; Kafka 4.4 refuses more.
+pub const TAGGED_FIELDS_MAX: usize = 10_000;
+/// Bytes of a topic's name (`org.apache.kafka.common.internals.Topic`).
+pub const TOPIC_NAME_BYTES_MAX: usize = 249;
+/// Partitions that one shard may own.
+pub const PARTITIONS_PER_SHARD_MAX: usize = 100_000;
+/// Shards in one process.
+pub const SHARDS_MAX: usize = 1024;
+/// Bytes that one compressed batch may unpack to.
+pub const UNCOMPRESSED_BATCH_BYTES_MAX: usize = 256 << 20;
