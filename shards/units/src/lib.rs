@@ -25,3 +25,6 @@ pub use error::ErrorCode;
 
 // The maximum of everything that comes from outside.
 pub mod limits;
+
+// What is counted while it runs.
+pub mod measure;
