@@ -1,0 +1,148 @@
+use std::cell::Cell;
+use std::io::Read;
+
+use flate2::bufread::MultiGzDecoder;
+use zstd::zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer};
+
+use crate::BatchError;
+use crate::codec::{Codec, lz4, snappy};
+
+/// How far gzip and zstd unpack at a time, in bytes; the other two go block by block.
+const STEP_BYTES: usize = 32 << 10;
+/// A window grown beyond this is not kept for the next batch.
+const KEPT_WINDOW_BYTES_MAX: usize = 1 << 20;
+/// The largest zstd window that is accepted, as a power of two: what zstd itself and its Java binding accept unless told
+/// otherwise. The window is reserved lazily: only pages that output reaches are ever touched.
+const ZSTD_WINDOW_LOG_MAX: u32 = 27;
+
+thread_local! {
+    /// The contexts of the batch that this thread unpacked last, for the next one.
+    static IDLE: Cell<Option<Box<Contexts>>> = const { Cell::new(None) };
+}
+
+/// What unpacking needs beside the payload, and what is worth keeping between batches.
+#[derive(Default)]
+pub(crate) struct Contexts {
+    /// Unpacked bytes; only a part of it is in use.
+    pub(crate) window: Vec<u8>,
+    zstd: Option<DCtx<'static>>,
+}
+
+impl Contexts {
+    /// This thread's, or new ones while those are in use.
+    pub(crate) fn take() -> Box<Contexts> {
+        IDLE.take().unwrap_or_default()
+    }
+
+    /// Keeps them for this thread's next batch.
+    pub(crate) fn give_back(mut self: Box<Self>) {
+        if self.window.len() > KEPT_WINDOW_BYTES_MAX {
+            self.window = Vec::new();
+        }
+        IDLE.set(Some(self));
+    }
+
+    fn zstd(&mut self) -> Result<&mut DCtx<'static>, BatchError> {
+        const REFUSED: BatchError = BatchError::Undecompressable { codec: Codec::Zstd };
+        let context = self.zstd.get_or_insert_with(DCtx::create);
+        context.init().map_err(|_| REFUSED)?;
+        context.set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW_LOG_MAX)).map_err(|_| REFUSED)?;
+        Ok(context)
+    }
+}
+
+/// One payload on its way out of its compression.
+pub(crate) enum Unpacking<'a> {
+    Gzip(Box<MultiGzDecoder<&'a [u8]>>),
+    Snappy(snappy::Blocks<'a>),
+    Lz4(lz4::Frame<'a>),
+    Zstd { payload: &'a [u8], at: usize, frame_ended: bool },
+}
+
+impl<'a> Unpacking<'a> {
+    /// Starts on `payload`; `None` when it is not compressed.
+    pub(crate) fn start(codec: Codec, payload: &'a [u8], contexts: &mut Contexts) -> Result<Option<Self>, BatchError> {
+        Ok(match codec {
+            Codec::None => None,
+            Codec::Gzip => Some(Unpacking::Gzip(Box::new(MultiGzDecoder::new(payload)))),
+            Codec::Snappy => Some(Unpacking::Snappy(snappy::Blocks::new(payload))),
+            Codec::Lz4 => Some(Unpacking::Lz4(lz4::Frame::parse(payload)?)),
+            Codec::Zstd => {
+                contexts.zstd()?;
+                Some(Unpacking::Zstd { payload, at: 0, frame_ended: true })
+            }
+        })
+    }
+
+    /// Unpacks some more into `contexts.window` from `filled` on, growing it as needed; says how many bytes came, 0 at the end.
+    pub(crate) fn advance(&mut self, contexts: &mut Contexts, filled: usize) -> Result<usize, BatchError> {
+        match self {
+            Unpacking::Gzip(reader) => read_gzip(reader, room(&mut contexts.window, filled, STEP_BYTES)),
+            Unpacking::Snappy(blocks) => loop {
+                let Some((block, plain_bytes)) = blocks.next()? else { return Ok(0) };
+                let out = room(&mut contexts.window, filled, plain_bytes);
+                match snappy::unpack_block(block, out)? {
+                    0 => continue,
+                    came => return Ok(came),
+                }
+            },
+            Unpacking::Lz4(frame) => loop {
+                let Some(block) = frame.next()? else { return Ok(0) };
+                let out = room(&mut contexts.window, filled, frame.room(&block));
+                match lz4::unpack_block(&block, out)? {
+                    0 => continue,
+                    came => return Ok(came),
+                }
+            },
+            Unpacking::Zstd { payload, at, frame_ended } => read_zstd(payload, at, frame_ended, contexts, filled),
+        }
+    }
+}
+
+/// The window from `filled` on, with at least `bytes` of room.
+fn room(window: &mut Vec<u8>, filled: usize, bytes: usize) -> &mut [u8] {
+    if window.len() < filled + bytes {
+        window.resize(filled + bytes, 0);
+    }
+    &mut window[filled..]
+}
+
+fn read_gzip(reader: &mut MultiGzDecoder<&[u8]>, out: &mut [u8]) -> Result<usize, BatchError> {
+    reader.read(out).map_err(|error| match error.kind() {
+        std::io::ErrorKind::UnexpectedEof => BatchError::RecordsTruncated,
+        _ => BatchError::Undecompressable { codec: Codec::Gzip },
+    })
+}
+
+fn read_zstd(
+    payload: &[u8],
+    at: &mut usize,
+    frame_ended: &mut bool,
+    contexts: &mut Contexts,
+    filled: usize,
+) -> Result<usize, BatchError> {
+    room(&mut contexts.window, filled, STEP_BYTES);
+    let Contexts { window, zstd: Some(context) } = contexts else {
+        return Err(BatchError::Undecompressable { codec: Codec::Zstd });
+    };
+    loop {
+        let mut input = InBuffer { src: payload, pos: *at };
+        let mut output = OutBuffer::around(&mut window[filled..]);
+        let input_done = *at == payload.len();
+        if input_done && *frame_ended {
+            return Ok(0);
+        }
+        let hint = context
+            .decompress_stream(&mut output, &mut input)
+            .map_err(|_| BatchError::Undecompressable { codec: Codec::Zstd })?;
+        let came = output.pos();
+        *at = input.pos();
+        *frame_ended = hint == 0;
+        if came > 0 {
+            return Ok(came);
+        }
+        if input_done {
+            return Err(BatchError::RecordsTruncated);
+        }
+    }
+}

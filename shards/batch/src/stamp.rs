@@ -1,0 +1,71 @@
+use ottla_units::{LeaderEpoch, Offset, Timestamp};
+
+use crate::header::CHECKSUMMED_FROM;
+use crate::{Batch, HEADER_BYTES, TimestampType};
+
+/// What the broker writes into a batch's header when it appends it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Stamp {
+    /// The offset of the first record.
+    pub base_offset: Offset,
+    /// The leadership that appends.
+    pub leader_epoch: LeaderEpoch,
+    /// On a topic with LogAppendTime: the time of the append.
+    pub log_append_time: Option<Timestamp>,
+    /// On a topic with CreateTime: the latest time of the records, where it is known. A client may have sent another one, or
+    /// the bit for LogAppendTime; both are put right, as Kafka does.
+    pub max_timestamp: Option<Timestamp>,
+}
+
+impl Stamp {
+    /// A stamp that leaves the batch's times as they are.
+    pub const fn at(base_offset: Offset, leader_epoch: LeaderEpoch) -> Stamp {
+        Stamp { base_offset, leader_epoch, log_append_time: None, max_timestamp: None }
+    }
+
+    /// The times that the stored header shall have, where they are the broker's to set.
+    fn times(&self) -> Option<(TimestampType, Timestamp)> {
+        match (self.log_append_time, self.max_timestamp) {
+            (Some(now), _) => Some((TimestampType::LogAppendTime, now)),
+            (None, Some(max)) => Some((TimestampType::CreateTime, max)),
+            (None, None) => None,
+        }
+    }
+
+    /// The timestamp that the stored batch will show as its latest.
+    pub fn stored_max_timestamp(&self, batch: &Batch<'_>) -> Timestamp {
+        self.times().map_or(batch.max_timestamp(), |(_, time)| time)
+    }
+}
+
+/// The header of `batch` as the log stores it. The checksum does not cover base offset and leader epoch; it changes only
+/// when the times do, and then it is derived from the old one (which must have matched) without reading the records again.
+pub fn stamped_header(batch: &Batch<'_>, stamp: &Stamp) -> [u8; HEADER_BYTES] {
+    let mut header = *batch.header();
+    header[0..8].copy_from_slice(&stamp.base_offset.get().to_be_bytes());
+    header[12..16].copy_from_slice(&stamp.leader_epoch.get().to_be_bytes());
+    let Some((kind, time)) = stamp.times() else { return header };
+    let attributes = batch.attributes();
+    if attributes.timestamp_type() == kind && batch.max_timestamp() == time {
+        return header;
+    }
+    header[21..23].copy_from_slice(&attributes.with_timestamp_type(kind).bits().to_be_bytes());
+    header[35..43].copy_from_slice(&time.get().to_be_bytes());
+    let crc = changed_crc(batch, &header);
+    header[17..21].copy_from_slice(&crc.to_be_bytes());
+    header
+}
+
+/// Records shorter than this are cheaper to run through the checksum again than to shift a checksum over.
+const RECOMPUTED_BYTES_MAX: usize = 8 << 10;
+
+/// The checksum of `batch` with another header in front of the same records. CRC is linear: the checksums of the old and the
+/// new whole differ by what the headers' checksums differ by, shifted over the records.
+fn changed_crc(batch: &Batch<'_>, header: &[u8; HEADER_BYTES]) -> u32 {
+    let (old, new) = (crc32c::crc32c(&batch.header()[CHECKSUMMED_FROM..]), crc32c::crc32c(&header[CHECKSUMMED_FROM..]));
+    let payload = batch.payload();
+    if payload.len() <= RECOMPUTED_BYTES_MAX {
+        return crc32c::crc32c_append(new, payload);
+    }
+    batch.crc() ^ crc32c::crc32c_combine(old, 0, payload.len()) ^ crc32c::crc32c_combine(new, 0, payload.len())
+}
