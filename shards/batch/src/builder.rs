@@ -153,7 +153,7 @@ impl Builder {
         timestamp: Timestamp,
         key: Option<&[u8]>,
         value: Option<&[u8]>,
-        headers: &[(&str, Option<&[u8]>)],
+        headers: &[(&[u8], Option<&[u8]>)],
     ) -> Builder {
         self.push(timestamp, key, value, headers);
         self
@@ -165,7 +165,7 @@ impl Builder {
         timestamp: Timestamp,
         key: Option<&[u8]>,
         value: Option<&[u8]>,
-        headers: &[(&str, Option<&[u8]>)],
+        headers: &[(&[u8], Option<&[u8]>)],
     ) {
         let base = *self.base_timestamp.get_or_insert(timestamp);
         self.max_timestamp = self.max_timestamp.max(timestamp);
@@ -173,7 +173,7 @@ impl Builder {
         let offset_delta = i64::from(self.count);
         self.count += 1;
         let headers_bytes: usize =
-            headers.iter().map(|(key, value)| field_bytes(Some(key.as_bytes())) + field_bytes(*value)).sum();
+            headers.iter().map(|(key, value)| field_bytes(Some(key)) + field_bytes(*value)).sum();
         let bytes = 1
             + varlong_bytes(time_delta)
             + varlong_bytes(offset_delta)
@@ -190,7 +190,7 @@ impl Builder {
         write_field(out, value);
         write_varlong(out, headers.len() as i64);
         for (key, value) in headers {
-            write_field(out, Some(key.as_bytes()));
+            write_field(out, Some(key));
             write_field(out, *value);
         }
     }

@@ -248,7 +248,7 @@ impl<'a> Batch<'a> {
 
 /// How many bytes the batch at the start of `bytes` takes, by its length field, once its magic byte is known to be one
 /// (`ByteBufferLogInputStream.nextBatchSize`).
-fn frame_len(bytes: &[u8]) -> Result<usize, BatchError> {
+pub(crate) fn frame_len(bytes: &[u8]) -> Result<usize, BatchError> {
     let truncated = |needed| BatchError::Truncated { needed, available: bytes.len() };
     let length = bytes.get(8..LENGTH_END).and_then(|field| field.first_chunk()).ok_or(truncated(LENGTH_END))?;
     let length = i32::from_be_bytes(*length);

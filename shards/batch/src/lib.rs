@@ -31,6 +31,17 @@ pub use codec::Codec;
 // Variable-length integers.
 pub mod varint;
 
+// The records in a batch.
+mod records;
+pub use records::{Headers, Record, Records, records};
+
+// What a broker checks of a client's batch.
+mod validate;
+pub use validate::{Checked, Checks, Depth, repack, validate};
+
 // Making batches: tests, tools, the internal topics.
 mod builder;
 pub use builder::{Builder, ControlKind};
+
+#[cfg(test)]
+mod tests;

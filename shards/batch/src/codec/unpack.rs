@@ -11,6 +11,8 @@ use crate::codec::{Codec, lz4, snappy};
 const STEP_BYTES: usize = 32 << 10;
 /// A window grown beyond this is not kept for the next batch.
 const KEPT_WINDOW_BYTES_MAX: usize = 1 << 20;
+/// Nor is a zstd context that a batch with a huge window made grow beyond this.
+const KEPT_ZSTD_BYTES_MAX: usize = 10 << 20;
 /// The largest zstd window that is accepted, as a power of two: what zstd itself and its Java binding accept unless told
 /// otherwise. The window is reserved lazily: only pages that output reaches are ever touched.
 const ZSTD_WINDOW_LOG_MAX: u32 = 27;
@@ -38,6 +40,9 @@ impl Contexts {
     pub(crate) fn give_back(mut self: Box<Self>) {
         if self.window.len() > KEPT_WINDOW_BYTES_MAX {
             self.window = Vec::new();
+        }
+        if self.zstd.as_ref().is_some_and(|context| context.sizeof() > KEPT_ZSTD_BYTES_MAX) {
+            self.zstd = None;
         }
         IDLE.set(Some(self));
     }
@@ -75,11 +80,17 @@ impl<'a> Unpacking<'a> {
     }
 
     /// Unpacks some more into `contexts.window` from `filled` on, growing it as needed; says how many bytes came, 0 at the end.
-    pub(crate) fn advance(&mut self, contexts: &mut Contexts, filled: usize) -> Result<usize, BatchError> {
+    ///
+    /// Nothing is reserved for more than `left` bytes and one step or LZ4 block, so a little more than `left` may come; the caller
+    /// compares.
+    pub(crate) fn advance(&mut self, contexts: &mut Contexts, filled: usize, left: usize) -> Result<usize, BatchError> {
         match self {
             Unpacking::Gzip(reader) => read_gzip(reader, room(&mut contexts.window, filled, STEP_BYTES)),
             Unpacking::Snappy(blocks) => loop {
                 let Some((block, plain_bytes)) = blocks.next()? else { return Ok(0) };
+                if plain_bytes > left {
+                    return Ok(plain_bytes);
+                }
                 let out = room(&mut contexts.window, filled, plain_bytes);
                 match snappy::unpack_block(block, out)? {
                     0 => continue,
