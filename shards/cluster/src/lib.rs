@@ -27,3 +27,6 @@ pub use command::*;
 
 // A command against an image: records and answers.
 pub mod decide;
+
+#[cfg(test)]
+mod tests;

@@ -68,6 +68,10 @@ pub enum Record {
     },
 }
 
+/// An archive's places follow from this size: a variant that would be larger boxes its fields, else older files could no
+/// longer be read.
+const _: () = assert!(size_of::<ArchivedRecord>() == 48 && size_of::<ArchivedConfigTarget>() == 20);
+
 /// Whose setting a [`Record::Config`] is: [`Resource`] as it lies on disk.
 #[derive(Clone, PartialEq, Eq, Debug, Archive, Serialize, Deserialize)]
 pub enum ConfigTarget {
