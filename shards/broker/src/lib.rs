@@ -1,1 +1,5 @@
-//! broker
+//! One core, assembled: accept to respond.
+#![forbid(unsafe_code)]
+
+// What it counts while it works.
+pub mod metrics;
