@@ -1,0 +1,194 @@
+//! The controller: decides changes of the cluster's state, writes them down, and hands every shard the new image.
+
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ottla_cluster::decide::{self, Context, Rules, Settings};
+use ottla_cluster::{Answer, Command, Image, Record, Refusal};
+use ottla_units::{ErrorCode, TopicId};
+use tokio::sync::{mpsc, oneshot};
+
+mod log;
+#[cfg(test)]
+mod tests;
+
+pub use log::LogError;
+use log::MetadataLog;
+
+/// Commands that may wait for the controller at once; whoever sends one more waits.
+pub const COMMANDS_WAITING_MAX: usize = 1024;
+
+/// Why there is no controller.
+#[derive(Debug)]
+pub enum ControllerError {
+    /// Its log cannot be read or begun.
+    Log(LogError),
+    /// The metadata belong to another cluster than `meta.properties` says.
+    OtherCluster {
+        /// The id in the metadata.
+        found: String,
+        /// The id in `meta.properties`.
+        expected: String,
+    },
+}
+
+impl std::fmt::Display for ControllerError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            ControllerError::Log(error) => error.fmt(f),
+            ControllerError::OtherCluster { found, expected } => {
+                write!(f, "the metadata log belongs to cluster {found}, meta.properties to {expected}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for ControllerError {}
+
+impl From<LogError> for ControllerError {
+    fn from(error: LogError) -> ControllerError {
+        ControllerError::Log(error)
+    }
+}
+
+/// What a controller is opened with.
+pub struct Options {
+    /// The folder of the metadata log; made if it is not there.
+    pub folder: PathBuf,
+    /// The cluster's id as `meta.properties` has it.
+    pub cluster_id: String,
+    /// What the broker's configuration says about topics.
+    pub rules: Rules,
+    /// What settings mean.
+    pub settings: Box<dyn Settings + Send>,
+}
+
+/// Owns the cluster's state.
+///
+/// *Lives on: control thread. Talks by: [`Request`]s in, images and answers out.*
+pub struct Controller {
+    image: Arc<Image>,
+    log: MetadataLog,
+    rules: Rules,
+    settings: Box<dyn Settings + Send>,
+}
+
+impl Controller {
+    /// Reads the metadata log, or begins one.
+    ///
+    /// # Errors
+    /// The log is damaged, of a newer format or of another cluster, or the folder cannot be used.
+    pub fn open(options: Options) -> Result<Controller, ControllerError> {
+        let (log, image) = MetadataLog::open(&options.folder)?;
+        let mut controller =
+            Controller { image: Arc::new(image), log, rules: options.rules, settings: options.settings };
+        let found = controller.image.cluster_id().to_owned();
+        if found.is_empty() {
+            controller.commit(&vec![Record::Cluster { id: options.cluster_id }])?;
+        } else if found != options.cluster_id {
+            return Err(ControllerError::OtherCluster { found, expected: options.cluster_id });
+        }
+        Ok(controller)
+    }
+
+    /// The state as it is.
+    pub fn image(&self) -> &Arc<Image> {
+        &self.image
+    }
+
+    /// Where the log lies.
+    pub fn folder(&self) -> &Path {
+        self.log.folder()
+    }
+
+    /// Whether a flush has failed: then nothing can be changed any more and the process should end.
+    pub fn is_poisoned(&self) -> bool {
+        self.log.is_poisoned()
+    }
+
+    /// Decides a command and makes the decision durable. The image comes back when it has changed; the answer may be given
+    /// once every shard has it.
+    pub fn handle(&mut self, command: Command) -> (Answer, Option<Arc<Image>>) {
+        let mut new_topic_id = new_topic_id;
+        let mut context = Context {
+            image: &self.image,
+            rules: &self.rules,
+            settings: &*self.settings,
+            new_topic_id: &mut new_topic_id,
+        };
+        let decision = decide::decide(&mut context, command);
+        if decision.records.is_empty() {
+            return (decision.answer, None);
+        }
+        match self.commit(&decision.records) {
+            Ok(()) => (decision.answer, Some(self.image.clone())),
+            Err(error) => {
+                tracing::error!(%error, "metadata not changed");
+                (Answer::Failed(Refusal::plain(ErrorCode::KafkaStorageError)), None)
+            }
+        }
+    }
+
+    /// Applies records to a copy, writes them, and only then lets the copy be the state.
+    fn commit(&mut self, records: &Vec<Record>) -> Result<(), LogError> {
+        let mut image = Image::clone(&self.image);
+        image.apply_all(records).map_err(|error| self.log.misfit(error))?;
+        self.log.append(records)?;
+        self.image = Arc::new(image);
+        if self.log.wants_snapshot()
+            && let Err(error) = self.log.snapshot(&self.image)
+        {
+            // The log goes on; it is tried again when the log has grown as much again.
+            tracing::warn!(%error, "no snapshot of the metadata");
+        }
+        Ok(())
+    }
+}
+
+/// A random id that does not print with a leading dash, as Kafka's do not (`Uuid.randomUuid`).
+fn new_topic_id() -> TopicId {
+    loop {
+        let id = TopicId::from_bytes(uuid::Uuid::new_v4().into_bytes());
+        if !id.to_string().starts_with('-') {
+            return id;
+        }
+    }
+}
+
+/// A command and where its answer goes.
+#[derive(Debug)]
+pub struct Request {
+    /// What to do.
+    pub command: Command,
+    /// Who is told.
+    pub answer: oneshot::Sender<Answer>,
+}
+
+/// Serves requests until nobody can send one. `publish` sends a new image to every shard and waits until each has opened
+/// and closed partitions accordingly; only then is the request answered.
+///
+/// # Errors
+/// The metadata log could not be flushed: the process must not go on.
+pub async fn run<P, F>(
+    mut controller: Controller,
+    mut requests: mpsc::Receiver<Request>,
+    mut publish: P,
+) -> Result<(), LogError>
+where
+    P: FnMut(Arc<Image>) -> F,
+    F: Future<Output = ()>,
+{
+    while let Some(Request { command, answer }) = requests.recv().await {
+        let (said, changed) = controller.handle(command);
+        if let Some(image) = changed {
+            publish(image).await;
+        }
+        // Who asked may be gone; what was decided stays.
+        let _ = answer.send(said);
+        if controller.is_poisoned() {
+            return Err(LogError::Poisoned);
+        }
+    }
+    Ok(())
+}
