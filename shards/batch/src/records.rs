@@ -2,7 +2,7 @@ use ottla_units::{Offset, Timestamp};
 
 use crate::codec::{Contexts, Unpacking};
 use crate::varint::{VARINT_BYTES_MAX, read_varint, read_varlong};
-use crate::{Batch, BatchError, RecordFault, TimestampType};
+use crate::{Batch, BatchError, Codec, RecordFault, TimestampType};
 
 /// The records of `batch`, one at a time. A compressed payload is unpacked piece by piece through a window that this thread
 /// reuses: it holds the largest record and one step of the codec, never the whole. `unpacked_bytes_max` bounds what may come
@@ -160,16 +160,7 @@ impl Source<'_> {
     #[inline]
     fn take_body(&mut self, index: u32) -> Result<(&[u8], usize), BatchError> {
         match self {
-            Source::Plain(rest) => {
-                let (length, length_bytes) = match body_len(rest, index)? {
-                    Some(found) => found,
-                    None => return Err(BatchError::RecordsTruncated),
-                };
-                let end = length_bytes + length;
-                let (taken, left) = rest.split_at_checked(end).ok_or(BatchError::RecordsTruncated)?;
-                *rest = left;
-                Ok((&taken[length_bytes..], end))
-            }
+            Source::Plain(rest) => take_plain_body(rest, index),
             Source::Packed(packed) => packed.take_body(index),
         }
     }
@@ -182,8 +173,55 @@ impl Source<'_> {
     }
 }
 
+/// The bytes of the first record in `rest` after its length, and how many it takes with it; moves `rest` behind it.
+#[inline(always)]
+fn take_plain_body<'a>(rest: &mut &'a [u8], index: u32) -> Result<(&'a [u8], usize), BatchError> {
+    let (length, length_bytes) = body_len(rest, index)?.ok_or(BatchError::RecordsTruncated)?;
+    let end = length_bytes + length;
+    let (taken, left) = rest.split_at_checked(end).ok_or(BatchError::RecordsTruncated)?;
+    *rest = left;
+    Ok((&taken[length_bytes..], end))
+}
+
+/// What a broker's rules look at in a record.
+pub(crate) struct Glance {
+    pub(crate) index: u32,
+    pub(crate) offset_delta: i32,
+    pub(crate) timestamp: Timestamp,
+    pub(crate) has_key: bool,
+}
+
+/// Shows every record of `batch` to `look`, having checked its whole structure. The same as [`records`], but without
+/// compression it runs in one tight loop.
+pub(crate) fn glance_over(
+    batch: &Batch<'_>,
+    unpacked_bytes_max: usize,
+    mut look: impl FnMut(Glance),
+) -> Result<(), BatchError> {
+    let attributes = batch.attributes();
+    let is_plain = attributes.codec()? == Codec::None && attributes.timestamp_type() == TimestampType::CreateTime;
+    if let (true, Ok(count)) = (is_plain, u32::try_from(batch.record_count())) {
+        let base = batch.base_timestamp().get();
+        let mut rest = batch.payload();
+        for index in 0..count {
+            let (body, bytes) = take_plain_body(&mut rest, index)?;
+            let record = parse(body, index, bytes).map_err(|fault| BatchError::MalformedRecord { index, fault })?;
+            let timestamp = Timestamp::new(base.wrapping_add(record.timestamp.get()));
+            look(Glance { index, offset_delta: record.offset_delta, timestamp, has_key: record.key.is_some() });
+        }
+        let left_over = BatchError::RecordsLeftOver { count: count as i32 };
+        return if rest.is_empty() { Ok(()) } else { Err(left_over) };
+    }
+    let mut records = records(batch, unpacked_bytes_max)?;
+    while let Some(record) = records.next() {
+        let Record { index, offset_delta, timestamp, key, .. } = record?;
+        look(Glance { index, offset_delta, timestamp, has_key: key.is_some() });
+    }
+    Ok(())
+}
+
 /// A record's length at the start of `bytes`, and the bytes of the length; `None` when `bytes` end inside it.
-#[inline]
+#[inline(always)]
 fn body_len(bytes: &[u8], index: u32) -> Result<Option<(usize, usize)>, BatchError> {
     match read_varint(bytes) {
         Some((length, taken)) => match usize::try_from(length) {
@@ -261,7 +299,7 @@ impl Drop for Packed<'_> {
 }
 
 /// Reads the fields of one record's `body`; offset and timestamp are still deltas.
-#[inline]
+#[inline(always)]
 fn parse(body: &[u8], index: u32, bytes: usize) -> Result<Record<'_>, RecordFault> {
     let mut fields = Fields { rest: body };
     fields.attributes()?;
@@ -283,21 +321,21 @@ struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    #[inline]
+    #[inline(always)]
     fn attributes(&mut self) -> Result<(), RecordFault> {
         // No attribute is defined; Kafka does not look at them.
         self.rest = self.rest.get(1..).ok_or(RecordFault::Length)?;
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     fn varlong(&mut self) -> Result<i64, RecordFault> {
         let (value, taken) = read_varlong(self.rest).ok_or(RecordFault::Varint)?;
         self.rest = &self.rest[taken..];
         Ok(value)
     }
 
-    #[inline]
+    #[inline(always)]
     fn varint(&mut self) -> Result<i32, RecordFault> {
         let (value, taken) = read_varint(self.rest).ok_or(RecordFault::Varint)?;
         self.rest = &self.rest[taken..];
@@ -305,7 +343,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Bytes with their length in front; a negative length is null.
-    #[inline]
+    #[inline(always)]
     fn bytes(&mut self) -> Result<Option<&'a [u8]>, RecordFault> {
         let Ok(length) = usize::try_from(self.varint()?) else { return Ok(None) };
         let (bytes, rest) = self.rest.split_at_checked(length).ok_or(RecordFault::OutOfBounds)?;
@@ -313,7 +351,7 @@ impl<'a> Fields<'a> {
         Ok(Some(bytes))
     }
 
-    #[inline]
+    #[inline(always)]
     fn headers(&mut self) -> Result<Headers<'a>, RecordFault> {
         let count = usize::try_from(self.varint()?).map_err(|_| RecordFault::HeaderCount)?;
         if count == 0 {

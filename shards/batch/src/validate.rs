@@ -2,6 +2,7 @@ use ottla_units::Timestamp;
 use ottla_units::limits::UNCOMPRESSED_BATCH_BYTES_MAX;
 
 use crate::header::frame_len;
+use crate::records::glance_over;
 use crate::{Batch, BatchError, Builder, Codec, RecordError, RejectedRecords, TimestampType, records};
 
 /// How far a client's batch is looked into.
@@ -137,15 +138,13 @@ fn check_records<'a>(batch: Batch<'a>, checks: &Checks, now: Timestamp) -> Resul
     let mut rejected = None;
     let mut max_timestamp = Timestamp::NONE;
     let mut misnumbered = false;
-    let mut records = records(&batch, checks.unpacked_bytes_max)?;
-    while let Some(record) = records.next() {
-        let record = record?;
+    glance_over(&batch, checks.unpacked_bytes_max, |record| {
         max_timestamp = max_timestamp.max(record.timestamp);
         misnumbered |= record.offset_delta as u32 != record.index;
-        if let Some(error) = rules.broken_by(record.index, record.key.is_some(), record.timestamp) {
+        if let Some(error) = rules.broken_by(record.index, record.has_key, record.timestamp) {
             note(&mut rejected, error);
         }
-    }
+    })?;
     match rejected {
         Some(rejected) => Err(BatchError::Rejected(rejected)),
         None => Ok(Checked { batch, max_timestamp: Some(max_timestamp), misnumbered: misnumbered && compressed }),
@@ -182,7 +181,7 @@ impl RecordRules {
     }
 
     /// `LogValidator.validateKey` and `validateTimestamp`.
-    #[inline]
+    #[inline(always)]
     fn broken_by(&self, index: u32, has_key: bool, timestamp: Timestamp) -> Option<RecordError> {
         if self.keys_required && !has_key {
             return Some(RecordError::KeyMissing { index });

@@ -8,16 +8,17 @@ pub const VARLONG_BYTES_MAX: usize = 10;
 
 /// Reads a signed 64-bit integer from the start of `bytes`: its value and how many bytes it took.
 /// `None` when the bytes end inside it or it is longer than 64 bits.
-#[inline]
+#[inline(always)]
 pub fn read_varlong(bytes: &[u8]) -> Option<(i64, usize)> {
-    if let Some(&first) = bytes.first()
-        && first < 0x80
-    {
-        return Some((unzigzag(u64::from(first)), 1));
+    // Nearly all of them take one byte or two.
+    match *bytes {
+        [first, ..] if first < 0x80 => Some((unzigzag(u64::from(first)), 1)),
+        [first, second, ..] if second < 0x80 => Some((unzigzag(u64::from(first & 0x7f) | u64::from(second) << 7), 2)),
+        _ => read_long_form(bytes),
     }
-    read_long_form(bytes)
 }
 
+#[inline(never)]
 fn read_long_form(bytes: &[u8]) -> Option<(i64, usize)> {
     let mut value = 0u64;
     for (i, &byte) in bytes.iter().take(VARLONG_BYTES_MAX).enumerate() {
@@ -32,7 +33,7 @@ fn read_long_form(bytes: &[u8]) -> Option<(i64, usize)> {
 
 /// Reads a signed 32-bit integer from the start of `bytes`: its value and how many bytes it took.
 /// `None` when the bytes end inside it or it does not fit 32 bits.
-#[inline]
+#[inline(always)]
 pub fn read_varint(bytes: &[u8]) -> Option<(i32, usize)> {
     let (value, taken) = read_varlong(bytes)?;
     Some((i32::try_from(value).ok()?, taken))
