@@ -105,6 +105,17 @@ macro_rules! messages {
                 _ => Err(WireError::UnsupportedVersion { api, version }),
             }
         }
+
+        /// Decodes a request of any of these APIs and encodes it again.
+        #[cfg(test)]
+        pub(crate) fn round_trip(api: ApiKey, version: i16, body: Bytes) -> Result<Bytes, WireError> {
+            let mut out = BytesMut::new();
+            match api {
+                $(ApiKey::$api => decode::<$request>(version, body)?.write(&mut out, version)?,)*
+                _ => return Err(WireError::UnsupportedVersion { api, version }),
+            }
+            Ok(out.freeze())
+        }
     };
 }
 

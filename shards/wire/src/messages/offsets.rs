@@ -45,7 +45,7 @@ fn read_all<T>(
     element_bytes_min: usize,
     mut read: impl FnMut(&mut Reader<'_>) -> Result<T, WireError>,
 ) -> Result<Vec<T>, WireError> {
-    Ok(read_all_or_null(reader, element_bytes_min, &mut read)?.ok_or(WireError::UnexpectedNull)?)
+    read_all_or_null(reader, element_bytes_min, &mut read)?.ok_or(WireError::UnexpectedNull)
 }
 
 fn read_all_or_null<T>(
