@@ -1,0 +1,235 @@
+use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::ops::{Deref, DerefMut, Range};
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use crate::ring;
+
+/// Alignment and granularity, in bytes, of everything that O_DIRECT reads or writes.
+pub const BLOCK: usize = 4096;
+
+/// One allocation aligned to [`BLOCK`], zeroed, freed when dropped.
+#[derive(Debug)]
+struct Pages {
+    start: NonNull<u8>,
+    capacity: usize,
+}
+
+// SAFETY: `Pages` is a uniquely owned allocation; which thread frees it does not matter.
+unsafe impl Send for Pages {}
+// SAFETY: shared access hands out only pointers; each user below keeps readers and the one writer on disjoint bytes.
+unsafe impl Sync for Pages {}
+
+impl Pages {
+    fn new(capacity: usize) -> Pages {
+        let capacity = capacity.max(1).next_multiple_of(BLOCK);
+        let layout = Pages::layout(capacity);
+        // SAFETY: the layout has a size above zero.
+        let start = unsafe { alloc_zeroed(layout) };
+        match NonNull::new(start) {
+            Some(start) => Pages { start, capacity },
+            None => handle_alloc_error(layout),
+        }
+    }
+
+    fn layout(capacity: usize) -> Layout {
+        match Layout::from_size_align(capacity, BLOCK) {
+            Ok(layout) => layout,
+            Err(_) => panic!("a buffer of {capacity} bytes is larger than an address space"),
+        }
+    }
+}
+
+impl Drop for Pages {
+    fn drop(&mut self) {
+        // SAFETY: allocated in `new` with this very layout, and dropped once.
+        unsafe { dealloc(self.start.as_ptr(), Pages::layout(self.capacity)) }
+    }
+}
+
+/// A block-aligned buffer with one owner; dereferences to its whole capacity, which starts as zeros.
+#[derive(Debug)]
+pub struct AlignedBuffer {
+    pages: Pages,
+    /// Slot in the ring's table of registered buffers.
+    slot: Option<ring::BufferSlot>,
+}
+
+impl AlignedBuffer {
+    /// A buffer of at least `capacity` bytes, rounded up to [`BLOCK`].
+    pub fn new(capacity: usize) -> AlignedBuffer {
+        AlignedBuffer { pages: Pages::new(capacity), slot: None }
+    }
+
+    /// As [`AlignedBuffer::new`], and known to this shard's ring, which saves the kernel pinning its pages at each
+    /// operation. Where the memlock limit refuses that, it is an ordinary buffer.
+    pub fn registered(capacity: usize) -> AlignedBuffer {
+        let pages = Pages::new(capacity);
+        let slot = ring::register_buffer(pages.start.as_ptr(), pages.capacity);
+        AlignedBuffer { pages, slot }
+    }
+
+    pub(crate) fn slot_index(&self) -> Option<u16> {
+        self.slot.as_ref().map(ring::BufferSlot::index)
+    }
+
+    pub(crate) fn as_raw(&mut self) -> *mut u8 {
+        self.pages.start.as_ptr()
+    }
+}
+
+impl Deref for AlignedBuffer {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        // SAFETY: the whole capacity was zeroed when it was allocated, and `self` owns it.
+        unsafe { std::slice::from_raw_parts(self.pages.start.as_ptr(), self.pages.capacity) }
+    }
+}
+
+impl DerefMut for AlignedBuffer {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as above, and `self` is borrowed exclusively.
+        unsafe { std::slice::from_raw_parts_mut(self.pages.start.as_ptr(), self.pages.capacity) }
+    }
+}
+
+/// An append-only block-aligned buffer: one writer, any number of readers of what was already appended.
+///
+/// *Lives on:* the shard whose partition it is the tail of. Its [`Slice`]s may travel to other shards.
+#[derive(Debug)]
+pub struct Chunk {
+    pages: Arc<Pages>,
+    len: usize,
+}
+
+impl Chunk {
+    /// An empty chunk for at least `capacity` bytes, rounded up to [`BLOCK`].
+    pub fn new(capacity: usize) -> Chunk {
+        Chunk { pages: Arc::new(Pages::new(capacity)), len: 0 }
+    }
+
+    /// Bytes appended so far.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether nothing was appended yet.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Bytes it can ever hold.
+    pub fn capacity(&self) -> usize {
+        self.pages.capacity
+    }
+
+    /// Bytes that still fit.
+    pub fn remaining(&self) -> usize {
+        self.pages.capacity - self.len
+    }
+
+    /// Copies `bytes` behind what is there.
+    ///
+    /// # Panics
+    /// When they do not fit: the caller asks [`Chunk::remaining`] first.
+    pub fn append(&mut self, bytes: &[u8]) {
+        assert!(bytes.len() <= self.remaining(), "{} bytes do not fit into the {} left", bytes.len(), self.remaining());
+        // SAFETY: the range lies inside the allocation (asserted), and no `Slice` reaches past `len`, so nobody reads it.
+        unsafe {
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.pages.start.as_ptr().add(self.len), bytes.len());
+        }
+        self.len += bytes.len();
+    }
+
+    /// A shared view of `range`.
+    ///
+    /// # Panics
+    /// When `range` reaches past [`Chunk::len`].
+    pub fn slice(&self, range: Range<usize>) -> Slice {
+        assert!(range.start <= range.end && range.end <= self.len, "{range:?} of {} bytes", self.len);
+        Slice { pages: Arc::clone(&self.pages), start: range.start, len: range.end - range.start }
+    }
+
+    /// The blocks that cover `range`, to be written to a file as they are. They may reach past [`Chunk::len`]: what lies
+    /// there is zeros, or bytes appended while the write runs.
+    ///
+    /// # Panics
+    /// When `range` reaches past the capacity.
+    pub fn blocks(&self, range: Range<usize>) -> Blocks {
+        let start = range.start / BLOCK * BLOCK;
+        let end = range.end.next_multiple_of(BLOCK);
+        assert!(start <= end && end <= self.pages.capacity, "{range:?} of {} bytes", self.pages.capacity);
+        Blocks { pages: Arc::clone(&self.pages), start, len: end - start }
+    }
+}
+
+/// A shared, immutable view of bytes in a [`Chunk`] or a former [`AlignedBuffer`]; keeps them alive.
+#[derive(Clone, Debug)]
+pub struct Slice {
+    pages: Arc<Pages>,
+    start: usize,
+    len: usize,
+}
+
+impl Slice {
+    /// Turns `range` of a buffer into a shareable view.
+    ///
+    /// # Panics
+    /// When `range` reaches past the buffer.
+    pub fn from(buffer: AlignedBuffer, range: Range<usize>) -> Slice {
+        assert!(range.start <= range.end && range.end <= buffer.len(), "{range:?} of {} bytes", buffer.len());
+        let AlignedBuffer { pages, slot } = buffer;
+        drop(slot);
+        Slice { pages: Arc::new(pages), start: range.start, len: range.end - range.start }
+    }
+
+    /// A view of a part of this view.
+    ///
+    /// # Panics
+    /// When `range` reaches past this view.
+    pub fn slice(&self, range: Range<usize>) -> Slice {
+        assert!(range.start <= range.end && range.end <= self.len, "{range:?} of {} bytes", self.len);
+        Slice { pages: Arc::clone(&self.pages), start: self.start + range.start, len: range.end - range.start }
+    }
+}
+
+impl Deref for Slice {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        // SAFETY: the range was inside the appended bytes when the view was made, and appended bytes never change again.
+        unsafe { std::slice::from_raw_parts(self.pages.start.as_ptr().add(self.start), self.len) }
+    }
+}
+
+impl AsRef<[u8]> for Slice {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+/// Whole blocks of a [`Chunk`], for the kernel to read while they are written to a file.
+#[derive(Clone, Debug)]
+pub struct Blocks {
+    pages: Arc<Pages>,
+    start: usize,
+    len: usize,
+}
+
+impl Blocks {
+    /// How many bytes, a multiple of [`BLOCK`].
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    pub(crate) fn as_raw(&self) -> *const u8 {
+        // SAFETY: `start` lies inside the allocation (asserted when made).
+        unsafe { self.pages.start.as_ptr().add(self.start) }
+    }
+}
