@@ -164,5 +164,23 @@ pub fn served() -> impl Iterator<Item = &'static Api> {
     TABLE.iter().filter(|api| api.served)
 }
 
+/// The table as the docs print it, in Markdown.
+pub fn markdown() -> String {
+    let mut table = String::from("| key | API | versions | flexible from |\n|---|---|---|---|\n");
+    for api in served() {
+        let flexible = match api.flexible_from {
+            NEVER => "–".to_owned(),
+            version => version.to_string(),
+        };
+        let refused = match api.accepted_min - api.min {
+            0 => String::new(),
+            _ => format!(" (below {} refused)", api.accepted_min),
+        };
+        let (key, Api { name, min, max, .. }) = (api.key.code(), api);
+        table += &format!("| {key} | {name} | {min}–{max}{refused} | {flexible} |\n");
+    }
+    table
+}
+
 #[cfg(test)]
 mod tests;

@@ -48,3 +48,10 @@ fn headers_are_those_of_the_messages_crate() {
         }
     }
 }
+
+/// `docs/apis.md` ends with this table: after a change, paste what the failure prints.
+#[test]
+fn the_docs_list_what_is_served() {
+    let page = include_str!("../../../../docs/apis.md");
+    assert!(page.ends_with(&markdown()), "docs/apis.md should end with\n{}", markdown());
+}
