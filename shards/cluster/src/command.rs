@@ -9,14 +9,19 @@ use crate::image::{Broker, Overrides, Resource};
 pub struct Refusal {
     /// Kafka's code.
     pub code: ErrorCode,
-    /// Kafka's words.
-    pub message: String,
+    /// Kafka's words, where it has any.
+    pub message: Option<String>,
 }
 
 impl Refusal {
     /// A refusal with its text.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Refusal {
-        Refusal { code, message: message.into() }
+        Refusal { code, message: Some(message.into()) }
+    }
+
+    /// A refusal without a text.
+    pub const fn silent(code: ErrorCode) -> Refusal {
+        Refusal { code, message: None }
     }
 
     /// What Kafka says when it only names the code (`Errors.message()`); for the codes that this crate uses so.
@@ -25,7 +30,6 @@ impl Refusal {
             ErrorCode::UnknownTopicOrPartition => "This server does not host this topic-partition.",
             ErrorCode::UnknownTopicId => "This server does not host this topic ID.",
             ErrorCode::TopicDeletionDisabled => "Topic deletion is disabled.",
-            ErrorCode::TopicAuthorizationFailed => "Topic authorization failed.",
             ErrorCode::KafkaStorageError => "Disk error when trying to access log file on the disk.",
             _ => "The server experienced an unexpected error when processing the request.",
         };
@@ -35,7 +39,10 @@ impl Refusal {
 
 impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}", self.code, self.message)
+        match &self.message {
+            Some(message) => write!(f, "{}: {message}", self.code),
+            None => self.code.fmt(f),
+        }
     }
 }
 
@@ -104,13 +111,17 @@ impl NewTopic {
     }
 }
 
-/// A topic by one of its two names.
+/// A topic as DeleteTopics names it.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum TopicRef {
     /// By name.
     Name(String),
     /// By identity.
     Id(TopicId),
+    /// By both, which is one too many.
+    Both(String, TopicId),
+    /// By none.
+    Nameless,
 }
 
 /// A topic to grow.
@@ -160,7 +171,7 @@ pub enum Op {
 pub enum Answer {
     /// To [`Command::CreateTopics`], in Kafka's order: as asked, then each name that was there twice.
     TopicsCreated(Vec<(String, Result<TopicCreated, Refusal>)>),
-    /// To [`Command::DeleteTopics`], in the order asked.
+    /// To [`Command::DeleteTopics`]: as asked, each topic that was there twice once.
     TopicsDeleted(Vec<TopicDeleted>),
     /// To [`Command::CreatePartitions`], in Kafka's order: as asked, then each name that was there twice.
     PartitionsCreated(Vec<(String, Result<(), Refusal>)>),

@@ -1,15 +1,18 @@
+use std::collections::HashSet;
+
+use ottla_units::ErrorCode;
+
 use super::{Context, Decision};
 use crate::command::{Alteration, Answer, Refusal};
 use crate::image::{Image, Overrides, Resource};
 use crate::record::{ConfigTarget, Record};
-use ottla_units::ErrorCode;
 
 pub(super) fn decide(context: &Context<'_>, alterations: Vec<Alteration>, validate_only: bool) -> Decision {
     let mut records = Vec::new();
     let mut outcomes = Vec::with_capacity(alterations.len());
-    for (at, alteration) in alterations.iter().enumerate() {
-        let before = alterations[..at].iter().any(|earlier| earlier.resource == alteration.resource);
-        let outcome = if before {
+    let mut seen = HashSet::with_capacity(alterations.len());
+    for alteration in &alterations {
+        let outcome = if !seen.insert(&alteration.resource) {
             Err(Refusal::new(ErrorCode::InvalidRequest, "Each resource must appear at most once."))
         } else {
             alter(context, alteration, &mut records)

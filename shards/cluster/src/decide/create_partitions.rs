@@ -29,7 +29,7 @@ fn grow(
     records: &mut Vec<Record>,
 ) -> Result<(), Refusal> {
     let topic = context.image.topic_named(&asked.name);
-    let topic = topic.ok_or_else(|| Refusal::plain(ErrorCode::UnknownTopicOrPartition))?;
+    let topic = topic.ok_or_else(|| Refusal::silent(ErrorCode::UnknownTopicOrPartition))?;
     let more = additional(topic, asked.count)?;
     if more > *left {
         let message = "Excessively large number of partitions per request.";
@@ -37,8 +37,9 @@ fn grow(
     }
     let first = topic.partitions.len();
     let partitions = match &asked.assignments {
-        Some(lists) if !lists.is_empty() => assigned(context, topic, more, lists)?,
-        _ => {
+        // Not null but empty is an assignment too, and never long enough.
+        Some(lists) => assigned(context, topic, more, lists)?,
+        None => {
             let factor = topic.partitions.first().map_or(0, |partition| partition.replicas.len());
             placement::place(context.image, first, more, i16::try_from(factor).unwrap_or(i16::MAX))?
         }

@@ -52,7 +52,8 @@ fn check_name(image: &Image, unified: &HashMap<String, String>, topic: &str) -> 
         return Err(Refusal::new(ErrorCode::TopicAlreadyExists, format!("Topic '{topic}' already exists.")));
     }
     if topic == CLUSTER_METADATA {
-        return Err(Refusal::plain(ErrorCode::TopicAuthorizationFailed));
+        let message = format!("Creation of internal topic {topic} is prohibited.");
+        return Err(Refusal::new(ErrorCode::InvalidRequest, message));
     }
     name::validate(topic).map_err(|e| Refusal::new(ErrorCode::InvalidTopicException, e.to_string()))?;
     if !name::has_collision_chars(topic) {

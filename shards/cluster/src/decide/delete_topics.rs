@@ -1,72 +1,95 @@
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
-use ottla_units::ErrorCode;
+use ottla_units::{ErrorCode, TopicId};
 
 use super::{Context, Decision};
 use crate::command::{Answer, Refusal, TopicDeleted, TopicRef};
 use crate::record::Record;
 
 pub(super) fn decide(context: &Context<'_>, topics: Vec<TopicRef>) -> Decision {
-    let mut records = Vec::new();
-    let mut gone = HashSet::new();
-    let mut twice = HashSet::new();
-    let mut seen = HashSet::new();
+    let named = ids_of_names(context, &topics);
+    let mut count = HashMap::<&TopicRef, usize>::new();
     for topic in &topics {
-        if !seen.insert(topic) {
-            twice.insert(topic.clone());
-        }
+        *count.entry(topic).or_default() += 1;
     }
+    let mut records = Vec::new();
     let mut outcomes = Vec::with_capacity(topics.len());
-    let mut told = HashSet::new();
     for topic in &topics {
-        if twice.contains(topic) {
-            if told.insert(topic) {
-                outcomes.push(refused(topic, duplicate(topic)));
-            }
-            continue;
-        }
-        outcomes.push(delete(context, topic, &mut gone, &mut records));
+        let outcome = match (count.get(topic).copied(), topic) {
+            // Told before.
+            (Some(0) | None, _) => continue,
+            (_, TopicRef::Id(id)) if named.contains(id) => continue,
+            (_, TopicRef::Nameless | TopicRef::Both(..)) | (Some(1), _) => check(context, topic, &named),
+            _ => Err(duplicate(topic)),
+        };
+        count.insert(topic, 0);
+        let deleted = told(context, topic, outcome);
+        records.extend(deleted.outcome.is_ok().then_some(deleted.id).flatten().map(removed));
+        outcomes.push(deleted);
     }
     Decision { records, answer: Answer::TopicsDeleted(outcomes) }
 }
 
+/// Ids in the request of topics whose names are in it as well.
+fn ids_of_names(context: &Context<'_>, topics: &[TopicRef]) -> HashSet<TopicId> {
+    let names = topics.iter().filter_map(|topic| match topic {
+        TopicRef::Name(name) => context.image.topic_named(name).map(|topic| topic.id),
+        _ => None,
+    });
+    let named: HashSet<_> = names.collect();
+    let ids = topics.iter().filter_map(|topic| match topic {
+        TopicRef::Id(id) if named.contains(id) => Some(*id),
+        _ => None,
+    });
+    ids.collect()
+}
+
+fn removed(id: TopicId) -> Record {
+    Record::TopicRemoved { id: id.to_bytes() }
+}
+
 fn duplicate(topic: &TopicRef) -> Refusal {
     let message = match topic {
-        TopicRef::Name(_) => "Duplicate topic name.",
         TopicRef::Id(_) => "Duplicate topic id.",
+        _ => "Duplicate topic name.",
     };
     Refusal::new(ErrorCode::InvalidRequest, message)
 }
 
-fn refused(topic: &TopicRef, refusal: Refusal) -> TopicDeleted {
-    let (name, id) = match topic {
-        TopicRef::Name(name) => (Some(name.clone()), None),
-        TopicRef::Id(id) => (None, Some(*id)),
-    };
-    TopicDeleted { name, id, outcome: Err(refusal) }
+/// Whether the topic may be deleted.
+fn check(context: &Context<'_>, topic: &TopicRef, named: &HashSet<TopicId>) -> Result<(), Refusal> {
+    let invalid = |message: &str| Err(Refusal::new(ErrorCode::InvalidRequest, message));
+    if !context.rules.delete_topics {
+        return Err(Refusal::plain(ErrorCode::TopicDeletionDisabled));
+    }
+    match topic {
+        TopicRef::Nameless => invalid("Neither topic name nor id were specified."),
+        TopicRef::Both(..) => invalid("You may not specify both topic name and topic id."),
+        TopicRef::Id(id) => match context.image.topic(*id) {
+            Some(_) => Ok(()),
+            None => Err(Refusal::plain(ErrorCode::UnknownTopicId)),
+        },
+        TopicRef::Name(name) => match context.image.topic_named(name) {
+            Some(topic) if named.contains(&topic.id) => {
+                invalid("The provided topic name maps to an ID that was already supplied.")
+            }
+            Some(_) => Ok(()),
+            None => Err(Refusal::plain(ErrorCode::UnknownTopicOrPartition)),
+        },
+    }
 }
 
-fn delete(
-    context: &Context<'_>,
-    topic: &TopicRef,
-    gone: &mut HashSet<ottla_units::TopicId>,
-    records: &mut Vec<Record>,
-) -> TopicDeleted {
-    if !context.rules.delete_topics {
-        return refused(topic, Refusal::plain(ErrorCode::TopicDeletionDisabled));
-    }
-    let (found, missing) = match topic {
-        TopicRef::Name(name) => (context.image.topic_named(name), ErrorCode::UnknownTopicOrPartition),
-        TopicRef::Id(id) => (context.image.topic(*id), ErrorCode::UnknownTopicId),
+/// The outcome under both of the topic's names, as far as they are known.
+fn told(context: &Context<'_>, topic: &TopicRef, outcome: Result<(), Refusal>) -> TopicDeleted {
+    let (name, id) = match topic {
+        TopicRef::Name(name) => {
+            // A name that is there twice is not looked up.
+            let twice = outcome == Err(duplicate(topic));
+            (Some(name.clone()), context.image.topic_named(name).filter(|_| !twice).map(|topic| topic.id))
+        }
+        TopicRef::Id(id) => (context.image.topic(*id).map(|topic| topic.name.to_string()), Some(*id)),
+        TopicRef::Both(name, id) => (Some(name.clone()), Some(*id)),
+        TopicRef::Nameless => (None, None),
     };
-    let Some(found) = found else { return refused(topic, Refusal::plain(missing)) };
-    // Once by name and once by id.
-    if !gone.insert(found.id) {
-        return refused(
-            topic,
-            Refusal::new(ErrorCode::InvalidRequest, "The provided topic name maps to an ID that was already supplied."),
-        );
-    }
-    records.push(Record::TopicRemoved { id: found.id.to_bytes() });
-    TopicDeleted { name: Some(found.name.to_string()), id: Some(found.id), outcome: Ok(()) }
+    TopicDeleted { name, id, outcome }
 }

@@ -27,7 +27,8 @@ fn too_few(factor: i16, brokers: usize) -> Refusal {
         "All brokers are currently fenced.".to_owned()
     } else {
         format!(
-            "The target replication factor of {factor} cannot be reached because only {brokers} broker(s) are registered."
+            "The target replication factor of {factor} cannot be reached because only {brokers} broker(s) are registered or some \
+             brokers have all their log directories cordoned."
         )
     };
     let message = format!("Unable to replicate the partition {factor} time(s): {reason}");

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use ottla_units::{BrokerId, ErrorCode, PartitionIndex, TopicId};
 
 use super::*;
-use crate::command::{Change, MorePartitions, NewTopic, Op, TopicCreated, TopicRef};
+use crate::command::{Change, MorePartitions, NewTopic, Op, TopicCreated, TopicDeleted, TopicRef};
 use crate::image::{Broker, Listener, Resource};
 
 /// Takes every key but `no.such.key`.
@@ -77,11 +77,18 @@ impl Cluster {
     }
 
     fn create_one(&mut self, topic: NewTopic) -> Result<TopicCreated, (ErrorCode, String)> {
-        self.create(vec![topic]).remove(0).1.map_err(|refusal| (refusal.code, refusal.message))
+        self.create(vec![topic]).remove(0).1.map_err(|refusal| (refusal.code, refusal.message.unwrap()))
     }
 
     fn refused(&mut self, topic: NewTopic, code: ErrorCode, message: &str) {
         assert_eq!(self.create_one(topic), Err((code, message.to_owned())));
+    }
+
+    fn delete(&mut self, topics: Vec<TopicRef>) -> Vec<TopicDeleted> {
+        match self.run(Command::DeleteTopics { topics }) {
+            Answer::TopicsDeleted(outcomes) => outcomes,
+            other => panic!("{other:?}"),
+        }
     }
 
     fn grow(&mut self, name: &str, count: i32, assignments: Option<Vec<Vec<BrokerId>>>) -> Result<(), Refusal> {
@@ -115,11 +122,8 @@ fn a_topic_is_created_grown_and_deleted() {
     assert_eq!(found.partition(PartitionIndex::new(-1)), None);
     cluster.grow("t", 5, None).unwrap();
     assert_eq!(cluster.image.partition_count(), 5);
-    let topics = vec![TopicRef::Name("t".to_owned()), TopicRef::Id(created.id)];
-    let Answer::TopicsDeleted(deleted) = cluster.run(Command::DeleteTopics { topics }) else { panic!() };
-    assert_eq!(deleted[0].outcome, Ok(()));
-    assert_eq!((deleted[0].name.as_deref(), deleted[0].id), (Some("t"), Some(created.id)));
-    assert_eq!(deleted[1].outcome.as_ref().map_err(|r| r.code), Err(ErrorCode::InvalidRequest));
+    let deleted = cluster.delete(vec![TopicRef::Id(created.id)]);
+    assert_eq!(deleted, [TopicDeleted { name: Some("t".to_owned()), id: Some(created.id), outcome: Ok(()) }]);
     assert_eq!((cluster.image.topic_count(), cluster.image.partition_count()), (0, 0));
 }
 
@@ -153,7 +157,7 @@ fn counts_follow_kafkas_rules() {
     let message = "Replication factor must be larger than 0, or -1 to use the default value.";
     cluster.refused(topic("t", 0, 0), ErrorCode::InvalidReplicationFactor, message);
     let message = "Unable to replicate the partition 5 time(s): The target replication factor of 5 cannot be reached \
-                   because only 1 broker(s) are registered.";
+                   because only 1 broker(s) are registered or some brokers have all their log directories cordoned.";
     cluster.refused(topic("t", 1, 5), ErrorCode::InvalidReplicationFactor, message);
     let message = "Excessively large number of partitions per request.";
     cluster.refused(topic("t", 10_001, 1), ErrorCode::PolicyViolation, message);
@@ -210,16 +214,15 @@ fn validate_only_changes_nothing() {
 fn partitions_only_grow() {
     let mut cluster = Cluster::new(1);
     cluster.create_one(topic("t", 3, 1)).unwrap();
-    let told = |outcome: Result<(), Refusal>| outcome.map_err(|refusal| (refusal.code, refusal.message));
-    let refusal = |code, message: &str| Err((code, message.to_owned()));
+    let told = |outcome: Result<(), Refusal>| outcome.unwrap_err();
+    let refusal = |code, message: &str| Refusal::new(code, message);
     let invalid = ErrorCode::InvalidPartitions;
     assert_eq!(told(cluster.grow("t", 3, None)), refusal(invalid, "Topic already has 3 partition(s)."));
     let message = "The topic t currently has 3 partition(s); 2 would not be an increase.";
     assert_eq!(told(cluster.grow("t", 2, None)), refusal(invalid, message));
     let message = "The topic t currently has 3 partition(s); -1 would not be an increase.";
     assert_eq!(told(cluster.grow("t", -1, None)), refusal(invalid, message));
-    let message = "This server does not host this topic-partition.";
-    assert_eq!(told(cluster.grow("u", 2, None)), refusal(ErrorCode::UnknownTopicOrPartition, message));
+    assert_eq!(told(cluster.grow("u", 2, None)), Refusal::silent(ErrorCode::UnknownTopicOrPartition));
     let message = "Attempted to add 2 additional partition(s), but only 1 assignment(s) were specified.";
     let one = Some(vec![vec![BrokerId::new(1)]]);
     assert_eq!(told(cluster.grow("t", 5, one.clone())), refusal(ErrorCode::InvalidReplicaAssignment, message));
@@ -228,12 +231,31 @@ fn partitions_only_grow() {
 }
 
 #[test]
+fn a_topic_is_deleted_by_one_name_only() {
+    let mut cluster = Cluster::new(1);
+    let id = cluster.create_one(topic("t", 1, 1)).unwrap().id;
+    let (name, other) = (|| "t".to_owned(), TopicId::from_bytes([9; 16]));
+    let topics = vec![TopicRef::Name(name()), TopicRef::Id(id), TopicRef::Nameless, TopicRef::Both(name(), id)];
+    let deleted = cluster.delete(topics);
+    let told = |at: usize| deleted[at].outcome.clone().unwrap_err().message.unwrap();
+    assert_eq!(deleted.len(), 3);
+    assert_eq!((deleted[0].name.clone(), deleted[0].id), (Some(name()), Some(id)));
+    assert_eq!(told(0), "The provided topic name maps to an ID that was already supplied.");
+    assert_eq!(told(1), "Neither topic name nor id were specified.");
+    assert_eq!(told(2), "You may not specify both topic name and topic id.");
+    let topics = vec![TopicRef::Name(name()), TopicRef::Id(other), TopicRef::Name(name()), TopicRef::Id(other)];
+    let deleted = cluster.delete(topics);
+    let told: Vec<_> = deleted.iter().map(|d| d.outcome.clone().unwrap_err().message.unwrap()).collect();
+    assert_eq!(told, ["Duplicate topic name.", "Duplicate topic id."]);
+    assert_eq!(cluster.image.topic_count(), 1);
+}
+
+#[test]
 fn deletion_can_be_disabled() {
     let mut cluster = Cluster::new(1);
     cluster.create_one(topic("t", 1, 1)).unwrap();
     cluster.rules.delete_topics = false;
-    let topics = vec![TopicRef::Name("t".to_owned())];
-    let Answer::TopicsDeleted(deleted) = cluster.run(Command::DeleteTopics { topics }) else { panic!() };
+    let deleted = cluster.delete(vec![TopicRef::Name("t".to_owned())]);
     assert_eq!(deleted[0].outcome.as_ref().map_err(|r| r.code), Err(ErrorCode::TopicDeletionDisabled));
     assert_eq!(cluster.image.topic_count(), 1);
 }
