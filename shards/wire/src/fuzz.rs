@@ -45,3 +45,6 @@ fn split(bytes: &[u8], api: apis::ApiKey) -> Option<(i16, &[u8])> {
     let versions = range.max - range.accepted_min + 1;
     Some((range.accepted_min + i16::from(pick) % versions, body))
 }
+
+#[cfg(test)]
+mod tests;
