@@ -24,7 +24,8 @@ fn messages(produce_version: i16, fetch_version: i16) -> [BytesMut; 4] {
     writer.topic(TOPIC, 1);
     writer.partition(&f::FetchPartition::from_consumer(PARTITION, Offset::ZERO, 1000));
     writer.finish(&[(TOPIC, &[PARTITION])], "rack");
-    let mut writer = f::ResponseWriter::begin(found, fetch_version, &mut Vec::new(), 0, 0, 0, 1);
+    let mut gaps = Vec::new();
+    let mut writer = f::ResponseWriter::begin(found, fetch_version, &mut gaps, 0, 0, 0, 1);
     writer.topic(TOPIC, 1);
     writer.partition(&f::PartitionAnswer::refused(PARTITION, 1));
     writer.finish(&[]);
