@@ -1,0 +1,4 @@
+//! By subject.
+
+mod producers;
+mod snapshot;
