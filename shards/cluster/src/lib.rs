@@ -16,6 +16,9 @@ pub use image::{Broker, CONSUMER_OFFSETS, Image, Listener, Overrides, Partition,
 mod ownership;
 pub use ownership::owner;
 
+// What settings there are and what they mean.
+pub mod config;
+
 // How the image changes, and how those changes look on disk.
 mod record;
 pub use record::{ApplyError, ConfigTarget, Record};
