@@ -1,0 +1,180 @@
+//! Commands and flags.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::{Args, Parser, Subcommand};
+use ottla_bench::connection::resolve;
+use ottla_bench::measure::Timing;
+use ottla_bench::workload::{self, TABLE, Target, Workload};
+use ottla_bench::{process, report};
+
+/// Raw load, comparisons and crash proofs for any Kafka-compatible broker.
+#[derive(Debug, Parser)]
+#[command(name = "ottla-bench", version, max_term_width = 100)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Lists the workloads.
+    List,
+    /// Runs workloads against one broker.
+    Run(Run),
+}
+
+#[derive(Debug, Args)]
+struct Length {
+    /// Seconds counted in each run
+    #[arg(long, default_value_t = 5.0)]
+    seconds: f64,
+    /// Seconds of the same load before, not counted
+    #[arg(long, default_value_t = 3.0)]
+    warm: f64,
+}
+
+impl Length {
+    fn timing(&self) -> anyhow::Result<Timing> {
+        let length =
+            |seconds: f64| Duration::try_from_secs_f64(seconds).context("--seconds and --warm must not be negative");
+        Ok(Timing { warm: length(self.warm)?, counted: length(self.seconds)? })
+    }
+}
+
+#[derive(Debug, Args)]
+struct Run {
+    /// Workloads by name (see `list`); all of them when none is named
+    workloads: Vec<String>,
+    /// The broker, HOST:PORT
+    #[arg(long, default_value = "127.0.0.1:9092")]
+    broker: String,
+    /// What to call it in tables
+    #[arg(long, default_value = "broker")]
+    label: String,
+    /// Its process, whose CPU time is counted; found by the port it listens on when not given
+    #[arg(long)]
+    pid: Option<u32>,
+    #[command(flatten)]
+    length: Length,
+    #[command(flatten)]
+    shape: Shape,
+    /// Seed of the batches' content
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Write the outcomes as JSON to this file, `-` for standard output
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
+/// Other sizes than the table's, for every workload that is run.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Other sizes than the table's")]
+struct Shape {
+    /// Partitions
+    #[arg(long)]
+    partitions: Option<usize>,
+    /// Bytes of a batch
+    #[arg(long)]
+    batch_bytes: Option<usize>,
+    /// Bytes of a record's value
+    #[arg(long)]
+    value_bytes: Option<usize>,
+    /// Connections
+    #[arg(long)]
+    connections: Option<usize>,
+    /// Requests in flight on each connection
+    #[arg(long)]
+    in_flight: Option<usize>,
+    /// Partitions in a produce request
+    #[arg(long)]
+    partitions_per_request: Option<usize>,
+    /// Batches a second, open loop
+    #[arg(long)]
+    rate: Option<u64>,
+    /// Acks of produce requests: -1 or 1
+    #[arg(long, allow_negative_numbers = true, value_parser = clap::value_parser!(i16).range(-1..=1))]
+    acks: Option<i16>,
+}
+
+impl Shape {
+    fn apply(&self, workload: &Workload) -> Workload {
+        Workload {
+            partitions: self.partitions.unwrap_or(workload.partitions),
+            batch_bytes: self.batch_bytes.unwrap_or(workload.batch_bytes),
+            value_bytes: self.value_bytes.unwrap_or(workload.value_bytes),
+            connections: self.connections.unwrap_or(workload.connections),
+            in_flight: self.in_flight.unwrap_or(workload.in_flight),
+            partitions_per_request: self.partitions_per_request.unwrap_or(workload.partitions_per_request),
+            rate: self.rate.unwrap_or(workload.rate),
+            acks: self.acks.unwrap_or(workload.acks),
+            ..workload.clone()
+        }
+    }
+}
+
+/// Runs a command; whether all was well.
+pub(crate) fn run(arguments: Arguments) -> anyhow::Result<bool> {
+    match arguments.command {
+        Command::List => {
+            for workload in &TABLE {
+                println!("{:<16} {}", workload.name, workload.what);
+            }
+            Ok(true)
+        }
+        Command::Run(run) => run_workloads(&run),
+    }
+}
+
+/// The workloads of these names, all for none.
+fn chosen(names: &[String]) -> anyhow::Result<Vec<&'static Workload>> {
+    if names.is_empty() {
+        return Ok(TABLE.iter().collect());
+    }
+    let find = |name: &String| {
+        let known = TABLE.iter().map(|workload| workload.name).collect::<Vec<_>>().join(", ");
+        TABLE
+            .iter()
+            .find(|workload| workload.name == name)
+            .with_context(|| format!("no workload {name}; there are {known}"))
+    };
+    names.iter().map(find).collect()
+}
+
+fn run_workloads(run: &Run) -> anyhow::Result<bool> {
+    let timing = run.length.timing()?;
+    if run.shape.acks == Some(0) {
+        bail!("--acks 0 is not answered, so nothing can be counted; say -1 or 1");
+    }
+    let addr = resolve(&run.broker)?;
+    let pid = run.pid.map_or_else(|| process::listener_pid(addr.port()), Ok)?;
+    let target = Target { label: run.label.clone(), addr, pid };
+    let mut outcomes = Vec::new();
+    // With JSON on standard output the table goes to the other.
+    let quiet = run.json.as_ref().is_some_and(|path| path.as_os_str() == "-");
+    let say = |line: String| if quiet { eprintln!("{line}") } else { println!("{line}") };
+    say(report::head());
+    for workload in chosen(&run.workloads)? {
+        let outcome = workload::run(&run.shape.apply(workload), &target, timing, run.seed).context(workload.name)?;
+        say(report::row(&outcome));
+        outcomes.push(outcome);
+    }
+    if let Some(path) = &run.json {
+        write_json(path, &outcomes)?;
+    }
+    Ok(outcomes.iter().all(ottla_bench::measure::Outcome::is_clean))
+}
+
+fn write_json(path: &PathBuf, value: &impl serde::Serialize) -> anyhow::Result<()> {
+    let mut text = serde_json::to_string_pretty(value)?;
+    text.push('\n');
+    if path.as_os_str() == "-" {
+        std::io::stdout().write_all(text.as_bytes())?;
+    } else {
+        std::fs::write(path, text).with_context(|| format!("write {}", path.display()))?;
+    }
+    Ok(())
+}
