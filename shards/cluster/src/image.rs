@@ -83,13 +83,8 @@ impl Topic {
 
     /// Whether the cluster itself writes it (`Topic.isInternal`).
     pub fn is_internal(&self) -> bool {
-        is_internal(&self.name)
+        crate::name::is_internal(&self.name)
     }
-}
-
-/// Whether a topic of this name belongs to the cluster itself (`Topic.isInternal`).
-pub(crate) fn is_internal(name: &str) -> bool {
-    matches!(name, CONSUMER_OFFSETS | TRANSACTION_STATE | "__share_group_state")
 }
 
 /// Whose settings are meant.

@@ -62,3 +62,8 @@ pub fn has_collision_chars(name: &str) -> bool {
 pub fn unified(name: &str) -> String {
     name.replace('.', "_")
 }
+
+/// Whether a topic of this name belongs to the cluster itself (`Topic.isInternal`).
+pub fn is_internal(name: &str) -> bool {
+    matches!(name, crate::CONSUMER_OFFSETS | crate::TRANSACTION_STATE | "__share_group_state")
+}

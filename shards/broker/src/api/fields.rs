@@ -1,0 +1,46 @@
+//! Our values as the messages' types hold them, and back.
+
+use ottla_units::{BrokerId, TopicId};
+use ottla_wire::messages::{self, StrBytes, TopicName};
+use uuid::Uuid;
+
+/// "Not asked for", where a message may carry a set of permitted operations.
+pub(crate) const OPERATIONS_NOT_ASKED: i32 = i32::MIN;
+/// Everything one may do with a cluster: create, alter, describe, cluster action, describe and alter configs, idempotent
+/// write, one bit each (`AclOperation`).
+pub(crate) const CLUSTER_OPERATIONS: i32 = 8096;
+/// Everything one may do with a topic: read, write, create, delete, alter, describe, describe and alter configs.
+pub(crate) const TOPIC_OPERATIONS: i32 = 3576;
+
+pub(crate) fn text(value: &str) -> StrBytes {
+    StrBytes::from_string(value.to_owned())
+}
+
+pub(crate) fn optional_text(value: Option<&str>) -> Option<StrBytes> {
+    value.map(text)
+}
+
+pub(crate) fn topic_name(name: &str) -> TopicName {
+    TopicName(text(name))
+}
+
+pub(crate) fn uuid(id: TopicId) -> Uuid {
+    Uuid::from_bytes(id.to_bytes())
+}
+
+pub(crate) fn topic_id(id: Uuid) -> TopicId {
+    TopicId::from_bytes(id.into_bytes())
+}
+
+pub(crate) fn broker_id(id: BrokerId) -> messages::BrokerId {
+    messages::BrokerId(id.get())
+}
+
+pub(crate) fn broker_ids(ids: &[BrokerId]) -> Vec<messages::BrokerId> {
+    ids.iter().copied().map(broker_id).collect()
+}
+
+/// The broker, or "none" as −1.
+pub(crate) fn optional_broker(id: Option<BrokerId>) -> messages::BrokerId {
+    id.map_or(messages::BrokerId(-1), broker_id)
+}
