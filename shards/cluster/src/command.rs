@@ -2,7 +2,8 @@ use std::ops::Range;
 
 use ottla_units::{BrokerId, ErrorCode, TopicId};
 
-use crate::image::{Broker, Overrides, Resource};
+use crate::config::CreationSettings;
+use crate::image::{Broker, CONSUMER_OFFSETS, Overrides, Resource, TRANSACTION_STATE};
 
 /// Why something was not done, as the client is told.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -99,7 +100,7 @@ pub struct NewTopic {
 }
 
 impl NewTopic {
-    /// A topic with the broker's defaults, as auto-creation makes it.
+    /// A topic with the broker's defaults.
     pub fn with_defaults(name: impl Into<String>) -> NewTopic {
         NewTopic {
             name: name.into(),
@@ -107,6 +108,42 @@ impl NewTopic {
             replication_factor: -1,
             assignments: Vec::new(),
             settings: Vec::new(),
+        }
+    }
+
+    /// A topic that somebody needs and nobody described: an internal topic as its coordinator wants it
+    /// (`GroupCoordinatorService.groupConfigs`, `TransactionLog.defaultTopicConfigs`), any other with the broker's defaults.
+    ///
+    /// Internal topics get no more replicas than there are `brokers` at the time: Kafka's default of 3 would leave one
+    /// broker without groups.
+    pub fn on_demand(name: impl Into<String>, creation: &CreationSettings, brokers: usize) -> NewTopic {
+        let topic = NewTopic::with_defaults(name);
+        let factor = |wanted: i16| wanted.min(i16::try_from(brokers).unwrap_or(i16::MAX)).max(1);
+        let setting = |key: &str, value: &dyn std::fmt::Display| (key.to_owned(), Some(value.to_string()));
+        match topic.name.as_str() {
+            CONSUMER_OFFSETS => NewTopic {
+                partitions: creation.offsets_partitions,
+                replication_factor: factor(creation.offsets_replication_factor),
+                settings: vec![
+                    setting("cleanup.policy", &"compact"),
+                    setting("compression.type", &"producer"),
+                    setting("segment.bytes", &creation.offsets_segment_bytes),
+                ],
+                ..topic
+            },
+            TRANSACTION_STATE => NewTopic {
+                partitions: creation.transactions_partitions,
+                replication_factor: factor(creation.transactions_replication_factor),
+                settings: vec![
+                    setting("cleanup.policy", &"compact"),
+                    setting("compression.type", &"uncompressed"),
+                    setting("min.insync.replicas", &creation.transactions_min_insync),
+                    setting("segment.bytes", &creation.transactions_segment_bytes),
+                    setting("unclean.leader.election.enable", &false),
+                ],
+                ..topic
+            },
+            _ => topic,
         }
     }
 }

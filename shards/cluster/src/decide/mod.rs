@@ -4,6 +4,7 @@
 use ottla_units::{BrokerId, TopicId};
 
 use crate::command::{Alteration, Answer, Command, Refusal};
+use crate::config::CreationSettings;
 use crate::image::{Image, Overrides};
 use crate::record::Record;
 
@@ -52,6 +53,16 @@ impl Default for Rules {
     /// Kafka's defaults.
     fn default() -> Rules {
         Rules { partitions: 1, replication_factor: 1, delete_topics: true }
+    }
+}
+
+impl From<&CreationSettings> for Rules {
+    fn from(creation: &CreationSettings) -> Rules {
+        Rules {
+            partitions: creation.partitions,
+            replication_factor: creation.replication_factor,
+            delete_topics: creation.deletable,
+        }
     }
 }
 

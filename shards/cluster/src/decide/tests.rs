@@ -301,3 +301,15 @@ fn a_change_names_only_the_topics_it_touched() {
     let some = |name: &str| Some(name.to_owned());
     assert_eq!(changes, [(None, some("new")), (some("t7"), None), (some("t8"), some("t8"))]);
 }
+
+#[test]
+fn internal_topics_are_as_their_coordinators_want_them() {
+    let mut cluster = Cluster::new(1);
+    let creation = crate::config::BrokerSettings::default().creation;
+    let created = cluster.create_one(NewTopic::on_demand("__consumer_offsets", &creation, 1)).unwrap();
+    assert_eq!((created.partitions, created.replication_factor), (50, 1));
+    let settings: Vec<_> = created.overrides.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    assert_eq!(settings, ["cleanup.policy=compact", "compression.type=producer", "segment.bytes=104857600"]);
+    let created = cluster.create_one(NewTopic::on_demand("plain", &creation, 1)).unwrap();
+    assert_eq!((created.partitions, created.overrides.len()), (1, 0));
+}
