@@ -66,3 +66,6 @@ pub(crate) fn respond(
     });
     CreateTopicsResponse::default().with_topics(topics.collect())
 }
+
+#[cfg(test)]
+mod tests;

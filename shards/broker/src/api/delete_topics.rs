@@ -58,3 +58,6 @@ fn known(version: i16, code: ErrorCode) -> ErrorCode {
         other => other,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -71,3 +71,6 @@ pub(crate) fn respond(
     };
     DescribeLogDirsResponse::default().with_results(vec![result])
 }
+
+#[cfg(test)]
+mod tests;

@@ -122,3 +122,6 @@ fn described_partition(
         .with_eligible_leader_replicas(Some(Vec::new()))
         .with_last_known_elr(Some(Vec::new()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -185,3 +185,6 @@ fn unknown_id(id: TopicId, operations: i32) -> MetadataResponseTopic {
         .with_topic_id(fields::uuid(id))
         .with_topic_authorized_operations(operations)
 }
+
+#[cfg(test)]
+pub(crate) mod tests;
