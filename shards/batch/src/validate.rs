@@ -92,8 +92,9 @@ pub fn validate<'a>(produced: &'a [u8], checks: &Checks, now: Timestamp) -> Resu
     if batch.crc() != computed {
         return Err(BatchError::ChecksumMismatch { stored: batch.crc(), computed });
     }
+    let codec = codec?;
     check_header(&batch)?;
-    let looked_into = match codec? {
+    let looked_into = match codec {
         _ if checks.keys_required => true,
         Codec::None => checks.depth >= Depth::PlainRecords,
         _ => checks.depth >= Depth::AllRecords,

@@ -10,7 +10,6 @@ use crate::codec::Codec;
 
 const MAGIC: u32 = 0x184d_2204;
 const REFUSED: BatchError = BatchError::Undecompressable { codec: Codec::Lz4 };
-const CUT_OFF: BatchError = BatchError::RecordsTruncated;
 
 // Bits of the first descriptor byte.
 const VERSION_BITS: u8 = 0b1100_0000;
@@ -50,11 +49,11 @@ pub(crate) enum Block<'a> {
 
 impl<'a> Frame<'a> {
     pub(crate) fn parse(payload: &'a [u8]) -> Result<Frame<'a>, BatchError> {
-        let (magic, descriptor) = payload.split_first_chunk::<4>().ok_or(CUT_OFF)?;
+        let (magic, descriptor) = payload.split_first_chunk::<4>().ok_or(REFUSED)?;
         if u32::from_le_bytes(*magic) != MAGIC {
             return Err(REFUSED);
         }
-        let &[flags, sizes, ..] = descriptor else { return Err(CUT_OFF) };
+        let &[flags, sizes, ..] = descriptor else { return Err(REFUSED) };
         if flags & VERSION_BITS != VERSION || flags & BLOCKS_INDEPENDENT == 0 || flags & DICTIONARY != 0 {
             return Err(REFUSED);
         }
@@ -64,8 +63,8 @@ impl<'a> Frame<'a> {
             return Err(REFUSED);
         }
         let described = if flags & CONTENT_SIZE != 0 { 10 } else { 2 };
-        let (described, rest) = descriptor.split_at_checked(described).ok_or(CUT_OFF)?;
-        let (&checksum, rest) = rest.split_first().ok_or(CUT_OFF)?;
+        let (described, rest) = descriptor.split_at_checked(described).ok_or(REFUSED)?;
+        let (&checksum, rest) = rest.split_first().ok_or(REFUSED)?;
         if checksum != (xxh32(described) >> 8) as u8 {
             return Err(REFUSED);
         }
@@ -104,7 +103,7 @@ impl<'a> Frame<'a> {
         if bytes > self.block_bytes_max {
             return Err(REFUSED);
         }
-        let (block, rest) = self.rest.split_at_checked(bytes).ok_or(CUT_OFF)?;
+        let (block, rest) = self.rest.split_at_checked(bytes).ok_or(REFUSED)?;
         self.rest = rest;
         if self.block_checksum && self.word()? != xxh32(block) {
             return Err(REFUSED);
@@ -113,7 +112,7 @@ impl<'a> Frame<'a> {
     }
 
     fn word(&mut self) -> Result<u32, BatchError> {
-        let (word, rest) = self.rest.split_first_chunk::<4>().ok_or(CUT_OFF)?;
+        let (word, rest) = self.rest.split_first_chunk::<4>().ok_or(REFUSED)?;
         self.rest = rest;
         Ok(u32::from_le_bytes(*word))
     }

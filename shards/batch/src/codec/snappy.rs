@@ -35,16 +35,16 @@ pub(crate) struct Blocks<'a> {
 }
 
 impl<'a> Blocks<'a> {
-    pub(crate) fn new(payload: &'a [u8]) -> Blocks<'a> {
-        if payload.starts_with(&HEADER[..MAGIC_BYTES]) && payload.len() >= HEADER.len() {
-            return Blocks { rest: &payload[HEADER.len()..], framed: true };
-        }
-        Blocks { rest: payload, framed: false }
+    pub(crate) fn parse(payload: &'a [u8]) -> Result<Blocks<'a>, BatchError> {
+        let framed = payload.starts_with(&HEADER[..MAGIC_BYTES]);
+        let rest = if framed { payload.get(HEADER.len()..) } else { Some(payload) };
+        if payload.is_empty() { Err(REFUSED) } else { Ok(Blocks { rest: rest.ok_or(REFUSED)?, framed }) }
     }
 
     /// The next block, still packed, and what it says to unpack to; `None` after the last.
     pub(crate) fn next(&mut self) -> Result<Option<(&'a [u8], usize)>, BatchError> {
-        if self.rest.is_empty() {
+        // Fewer bytes than a length behind the last block are ignored, as by snappy-java.
+        if self.rest.is_empty() || self.framed && self.rest.len() < 4 {
             return Ok(None);
         }
         let block = if self.framed { self.framed_block()? } else { std::mem::take(&mut self.rest) };
@@ -60,9 +60,8 @@ impl<'a> Blocks<'a> {
         if self.rest.starts_with(&HEADER[..MAGIC_BYTES]) && self.rest.len() >= HEADER.len() {
             self.rest = &self.rest[HEADER.len()..];
         }
-        let (length, rest) = self.rest.split_first_chunk::<4>().ok_or(BatchError::RecordsTruncated)?;
-        let (block, rest) =
-            rest.split_at_checked(u32::from_be_bytes(*length) as usize).ok_or(BatchError::RecordsTruncated)?;
+        let (length, rest) = self.rest.split_first_chunk::<4>().ok_or(REFUSED)?;
+        let (block, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize).ok_or(REFUSED)?;
         self.rest = rest;
         Ok(block)
     }

@@ -1,7 +1,7 @@
 use std::cell::Cell;
 use std::io::Read;
 
-use flate2::bufread::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 use zstd::zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer};
 
 use crate::BatchError;
@@ -9,6 +9,8 @@ use crate::codec::{Codec, lz4, snappy};
 
 /// How far gzip and zstd unpack at a time, in bytes; the other two go block by block.
 const STEP_BYTES: usize = 32 << 10;
+/// The start of a gzip member: its magic, and deflate.
+const GZIP_MAGIC: [u8; 3] = [0x1f, 0x8b, 8];
 /// A window grown beyond this is not kept for the next batch.
 const KEPT_WINDOW_BYTES_MAX: usize = 1 << 20;
 /// Nor is a zstd context that a batch with a huge window made grow beyond this.
@@ -58,7 +60,7 @@ impl Contexts {
 
 /// One payload on its way out of its compression.
 pub(crate) enum Unpacking<'a> {
-    Gzip(Box<MultiGzDecoder<&'a [u8]>>),
+    Gzip(Box<GzDecoder<&'a [u8]>>),
     Snappy(snappy::Blocks<'a>),
     Lz4(lz4::Frame<'a>),
     Zstd { payload: &'a [u8], at: usize, frame_ended: bool },
@@ -69,8 +71,8 @@ impl<'a> Unpacking<'a> {
     pub(crate) fn start(codec: Codec, payload: &'a [u8], contexts: &mut Contexts) -> Result<Option<Self>, BatchError> {
         Ok(match codec {
             Codec::None => None,
-            Codec::Gzip => Some(Unpacking::Gzip(Box::new(MultiGzDecoder::new(payload)))),
-            Codec::Snappy => Some(Unpacking::Snappy(snappy::Blocks::new(payload))),
+            Codec::Gzip => Some(Unpacking::Gzip(Box::new(GzDecoder::new(payload)))),
+            Codec::Snappy => Some(Unpacking::Snappy(snappy::Blocks::parse(payload)?)),
             Codec::Lz4 => Some(Unpacking::Lz4(lz4::Frame::parse(payload)?)),
             Codec::Zstd => {
                 contexts.zstd()?;
@@ -118,13 +120,25 @@ fn room(window: &mut Vec<u8>, filled: usize, bytes: usize) -> &mut [u8] {
     &mut window[filled..]
 }
 
-fn read_gzip(reader: &mut MultiGzDecoder<&[u8]>, out: &mut [u8]) -> Result<usize, BatchError> {
-    reader.read(out).map_err(|error| match error.kind() {
-        std::io::ErrorKind::UnexpectedEof => BatchError::RecordsTruncated,
-        _ => BatchError::Undecompressable { codec: Codec::Gzip },
-    })
+/// Fills `out`, or reads to the end: a payload's damage is found before its records are looked at, as far as it lies in reach.
+fn read_gzip(reader: &mut GzDecoder<&[u8]>, out: &mut [u8]) -> Result<usize, BatchError> {
+    let mut came = 0;
+    while came < out.len() {
+        let read = reader.read(&mut out[came..]).map_err(|_| BatchError::Undecompressable { codec: Codec::Gzip })?;
+        came += read;
+        // Another member may follow; anything else behind the last one is ignored, as by Java's GZIPInputStream.
+        let rest = *reader.get_ref();
+        if read == 0 && !rest.starts_with(&GZIP_MAGIC) {
+            break;
+        }
+        if read == 0 {
+            *reader = GzDecoder::new(rest);
+        }
+    }
+    Ok(came)
 }
 
+/// As [`read_gzip`].
 fn read_zstd(
     payload: &[u8],
     at: &mut usize,
@@ -132,28 +146,26 @@ fn read_zstd(
     contexts: &mut Contexts,
     filled: usize,
 ) -> Result<usize, BatchError> {
+    const REFUSED: BatchError = BatchError::Undecompressable { codec: Codec::Zstd };
     room(&mut contexts.window, filled, STEP_BYTES);
-    let Contexts { window, zstd: Some(context) } = contexts else {
-        return Err(BatchError::Undecompressable { codec: Codec::Zstd });
-    };
-    loop {
-        let mut input = InBuffer { src: payload, pos: *at };
-        let mut output = OutBuffer::around(&mut window[filled..]);
+    let Contexts { window, zstd: Some(context) } = contexts else { return Err(REFUSED) };
+    let out = &mut window[filled..];
+    let mut came = 0;
+    while came < out.len() {
         let input_done = *at == payload.len();
         if input_done && *frame_ended {
-            return Ok(0);
+            break;
         }
-        let hint = context
-            .decompress_stream(&mut output, &mut input)
-            .map_err(|_| BatchError::Undecompressable { codec: Codec::Zstd })?;
-        let came = output.pos();
+        let mut input = InBuffer { src: payload, pos: *at };
+        let mut output = OutBuffer::around_pos(out, came);
+        let hint = context.decompress_stream(&mut output, &mut input).map_err(|_| REFUSED)?;
+        let now = output.pos();
         *at = input.pos();
         *frame_ended = hint == 0;
-        if came > 0 {
-            return Ok(came);
+        if now == came && input_done {
+            return Err(REFUSED);
         }
-        if input_done {
-            return Err(BatchError::RecordsTruncated);
-        }
+        came = now;
     }
+    Ok(came)
 }
