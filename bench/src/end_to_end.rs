@@ -100,11 +100,15 @@ pub fn produce(
         senders.iter_mut().try_for_each(Sender::flush)?;
         let wait = due(turn).saturating_sub(phase.now_ns());
         serve(&mut senders, Duration::from_nanos(wait.min(100_000_000)), &mut tally)?;
+        if !phase.counts() {
+            tally.requests = 0;
+        }
     }
     progress.sent.store(turn, Ordering::Relaxed);
     progress.done.store(true, Ordering::Release);
+    let requests = tally.requests;
     drain(&mut senders, &mut tally)?;
-    Ok(tally)
+    Ok(Tally { requests, ..tally })
 }
 
 fn stamped_frames(topic: &Topic, shares: &[(std::net::SocketAddr, Vec<i32>)], batch: &[u8]) -> Vec<Stamped> {

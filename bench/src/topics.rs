@@ -35,7 +35,7 @@ pub fn topic_name(name: &str) -> TopicName {
     TopicName(StrBytes::from_string(name.to_owned()))
 }
 
-/// Creates a topic with one replica and waits until each partition has a leader.
+/// Creates a topic with one replica and waits until each partition has a leader that serves it.
 ///
 /// # Errors
 /// [`BenchError::Refused`], [`BenchError::TimedOut`], those of the connection.
@@ -53,7 +53,11 @@ pub fn create(control: &mut Connection, name: &str, partitions: usize, configs: 
     let request = CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(60_000);
     let answer = control.call(5, &request)?;
     match answer.topics.first().map(|topic| topic.error_code) {
-        Some(0) => await_leaders(control, name, partitions),
+        Some(0) => {
+            let topic = await_leaders(control, name, partitions)?;
+            await_ends(control, name, partitions)?;
+            Ok(topic)
+        }
         Some(code) => Err(BenchError::Refused { api: "CreateTopics", code }),
         None => Err(BenchError::Malformed { what: "CreateTopics without the topic" }),
     }
@@ -75,6 +79,19 @@ pub fn await_leaders(control: &mut Connection, name: &str, partitions: usize) ->
             return Err(BenchError::TimedOut { what: format!("leaders of {partitions} partitions of {name}") });
         }
         std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Waits until every partition's leader knows that it leads: metadata may tell of a leader before it does.
+fn await_ends(control: &mut Connection, name: &str, partitions: usize) -> Result<()> {
+    let deadline = Instant::now() + LEADERS_TIMEOUT;
+    loop {
+        match ends(control, name, partitions) {
+            Err(BenchError::Refused { code, .. }) if RETRIABLE.contains(&code) && Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            other => return other.map(drop),
+        }
     }
 }
 
