@@ -9,10 +9,12 @@ use ottla_cluster::{Answer, Command, Image, Record, Refusal};
 use ottla_units::{ErrorCode, TopicId};
 use tokio::sync::{mpsc, oneshot};
 
+mod identity;
 mod log;
 #[cfg(test)]
 mod tests;
 
+pub use identity::{FORMAT_VERSION, Identity, IdentityError};
 pub use log::LogError;
 use log::MetadataLog;
 
@@ -110,7 +112,7 @@ impl Controller {
     /// Decides a command and makes the decision durable. The image comes back when it has changed; the answer may be given
     /// once every shard has it.
     pub fn handle(&mut self, command: Command) -> (Answer, Option<Arc<Image>>) {
-        let mut new_topic_id = new_topic_id;
+        let mut new_topic_id = random_id;
         let mut context = Context {
             image: &self.image,
             rules: &self.rules,
@@ -147,7 +149,7 @@ impl Controller {
 }
 
 /// A random id that does not print with a leading dash, as Kafka's do not (`Uuid.randomUuid`).
-fn new_topic_id() -> TopicId {
+fn random_id() -> TopicId {
     loop {
         let id = TopicId::from_bytes(uuid::Uuid::new_v4().into_bytes());
         if !id.to_string().starts_with('-') {

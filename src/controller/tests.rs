@@ -178,3 +178,20 @@ async fn answers_come_after_every_shard_has_the_image() {
     drop(commands);
     serving.await.unwrap().unwrap();
 }
+
+#[test]
+fn a_folder_keeps_its_identity() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("meta.properties");
+    let made = Identity::load_or_create(&path, BrokerId::new(3)).unwrap();
+    assert_eq!(made.cluster_id.len(), 22);
+    assert_eq!(Identity::load_or_create(&path, BrokerId::new(3)).unwrap(), made);
+    let error = Identity::load_or_create(&path, BrokerId::new(4)).unwrap_err().to_string();
+    assert!(error.contains("belongs to node 3, and node.id is 4"), "{error}");
+    let newer = fs::read_to_string(&path).unwrap().replace("format.version=1", "format.version=9");
+    fs::write(&path, newer).unwrap();
+    let error = Identity::load_or_create(&path, BrokerId::new(3)).unwrap_err().to_string();
+    assert!(error.contains("format 9"), "{error}");
+    fs::write(&path, "node.id=3\n").unwrap();
+    assert!(matches!(Identity::load_or_create(&path, BrokerId::new(3)), Err(IdentityError::Malformed { .. })));
+}
