@@ -31,3 +31,16 @@ pub use broker_settings::{
     BrokerSettings, CreationSettings, GroupSettings, NetworkSettings, NodeSettings, OwnSettings, ProducerSettings,
     ReadPath, node_id,
 };
+
+// What DescribeConfigs shows.
+mod describe;
+pub use describe::{
+    Described, SynonymValue, describe_all_brokers, describe_broker, describe_client_metrics, describe_group,
+    describe_topic,
+};
+
+// What may be set.
+mod alter;
+pub use alter::Catalogue;
+mod limits;
+pub use limits::wrong_together;
