@@ -257,6 +257,8 @@ impl Groups {
     pub(crate) fn remove(&mut self, id: &str) {
         let Some(mut group) = self.groups.remove(id) else { return };
         group.stop(&mut self.timers);
+        // Whoever was about to join asks anew, even should the group come back.
+        group.pending_joins.clear();
         self.out.with_append.removed.push(group);
     }
 

@@ -223,6 +223,8 @@ impl Group {
             return;
         }
         let Some(token) = self.release_join(&replaced.new) else { return };
+        // Its session may have run out while it waited.
+        self.renew_session(turn, &replaced.new);
         let mut reply = self.join_reply(&replaced.new);
         if replaced.can_skip_assignment {
             reply.skip_assignment = self.is_leader(&replaced.new);
