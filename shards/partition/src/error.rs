@@ -1,96 +1,208 @@
 use std::fmt;
 
-use ottla_units::{ErrorCode, ProducerEpoch, ProducerId, Sequence};
+use ottla_batch::{BatchError, RecordError};
+use ottla_storage::StorageError;
+use ottla_units::{ErrorCode, LeaderEpoch, Offset};
 
-/// What an idempotent or transactional producer did wrong (`ProducerAppendInfo`).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ProducerError {
-    /// A batch that does not follow the producer's last one.
-    OutOfOrder {
-        /// The producer.
-        producer: ProducerId,
-        /// The batch's first sequence.
-        sequence: Sequence,
-        /// The last sequence that is known.
-        last: Sequence,
+use crate::ProducerError;
+
+/// Why nothing was appended.
+#[derive(Clone, Debug)]
+pub enum AppendError {
+    /// This replica does not lead the partition.
+    NotLeader,
+    /// The partition is deleted.
+    Deleted,
+    /// The batch breaks a rule.
+    Batch(BatchError),
+    /// A transactional batch in a request without a transactional id.
+    TransactionalIdMissing,
+    /// The batch is larger than a segment may be.
+    LargerThanSegment {
+        /// Bytes of the batch.
+        bytes: usize,
+        /// `segment.bytes`.
+        segment_bytes: u64,
     },
-    /// A new epoch must begin with sequence 0.
-    NewEpochNotFromZero {
-        /// The producer.
-        producer: ProducerId,
-        /// The new epoch.
-        epoch: ProducerEpoch,
-        /// The batch's first sequence.
-        sequence: Sequence,
-        /// The epoch before.
-        current: ProducerEpoch,
+    /// Too few replicas are in sync for `acks=all`.
+    NotEnoughReplicas {
+        /// Replicas in sync.
+        in_sync: u32,
+        /// `min.insync.replicas`, capped at the number of replicas.
+        required: u32,
     },
-    /// An epoch from before the producer was fenced.
-    StaleEpoch {
-        /// The producer.
-        producer: ProducerId,
-        /// The batch's epoch.
-        epoch: ProducerEpoch,
-        /// The latest that is known.
-        current: ProducerEpoch,
-    },
-    /// A batch outside of a transaction while the producer has one open.
-    TransactionOpen {
-        /// The producer.
-        producer: ProducerId,
-    },
-    /// The end of a transaction from a coordinator that has been replaced.
-    CoordinatorFenced {
-        /// The producer.
-        producer: ProducerId,
-        /// The coordinator's epoch.
-        epoch: i32,
-        /// The latest that is known.
-        current: i32,
-    },
+    /// The producer does what it may not.
+    Producer(ProducerError),
+    /// Storage refused. [`StorageError::Busy`] is for waiting and appending again; the others are for the client.
+    Storage(StorageError),
 }
 
-impl ProducerError {
+impl AppendError {
     /// What Kafka answers for it.
     pub fn code(&self) -> ErrorCode {
         match self {
-            ProducerError::OutOfOrder { .. } | ProducerError::NewEpochNotFromZero { .. } => {
-                ErrorCode::OutOfOrderSequenceNumber
-            }
-            ProducerError::StaleEpoch { .. } => ErrorCode::InvalidProducerEpoch,
-            ProducerError::TransactionOpen { .. } => ErrorCode::InvalidTxnState,
-            ProducerError::CoordinatorFenced { .. } => ErrorCode::TransactionCoordinatorFenced,
+            AppendError::NotLeader => ErrorCode::NotLeaderOrFollower,
+            AppendError::Deleted => ErrorCode::UnknownTopicOrPartition,
+            AppendError::Batch(error) => error.code(),
+            AppendError::TransactionalIdMissing => ErrorCode::TransactionalIdAuthorizationFailed,
+            AppendError::LargerThanSegment { .. } => ErrorCode::RecordListTooLarge,
+            AppendError::NotEnoughReplicas { .. } => ErrorCode::NotEnoughReplicas,
+            AppendError::Producer(error) => error.code(),
+            AppendError::Storage(error) => storage_code(error),
         }
+    }
+
+    /// Whether the answer carries the partition's log start offset: Kafka gives it where the log was looked at, and −1 where
+    /// the request was refused before.
+    pub fn tells_log_start(&self) -> bool {
+        match self {
+            AppendError::Batch(error) => !error.is_early(),
+            AppendError::Producer(_) => true,
+            _ => false,
+        }
+    }
+
+    /// The records that were refused one by one; empty when it was not about single records.
+    pub fn record_errors(&self) -> &[RecordError] {
+        match self {
+            AppendError::Batch(BatchError::Rejected(records)) => &records.shown,
+            _ => &[],
+        }
+    }
+
+    /// The message that Kafka sends along: only where records were refused one by one (KIP-467).
+    pub fn message(&self) -> Option<String> {
+        (!self.record_errors().is_empty()).then(|| self.to_string())
     }
 }
 
-impl fmt::Display for ProducerError {
+/// What Kafka answers for a failure of storage, to a Produce or a Fetch.
+pub fn storage_code(error: &StorageError) -> ErrorCode {
+    match error {
+        StorageError::OutOfRange { .. } => ErrorCode::OffsetOutOfRange,
+        StorageError::Deleted => ErrorCode::UnknownTopicOrPartition,
+        StorageError::Stopped => ErrorCode::NotLeaderOrFollower,
+        StorageError::TooLarge { .. } => ErrorCode::RecordListTooLarge,
+        StorageError::Busy
+        | StorageError::DiskFull
+        | StorageError::Failed { .. }
+        | StorageError::NotContiguous { .. }
+        | StorageError::Corrupt { .. }
+        | StorageError::Locked { .. }
+        | StorageError::NewerFormat { .. }
+        | StorageError::Meta { .. }
+        | StorageError::Io { .. } => ErrorCode::KafkaStorageError,
+    }
+}
+
+impl fmt::Display for AppendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ProducerError::OutOfOrder { producer, sequence, last } => write!(
+            AppendError::NotLeader => f.write_str("this replica does not lead the partition"),
+            AppendError::Deleted => f.write_str("the partition is deleted"),
+            AppendError::Batch(error) => error.fmt(f),
+            AppendError::TransactionalIdMissing => f.write_str("a transactional batch needs a transactional id"),
+            AppendError::LargerThanSegment { bytes, segment_bytes } => write!(
                 f,
-                "Out of order sequence number for producer {producer}: {sequence} (incoming seq. number), \
-                 {last} (current end sequence number)"
+                "The record batch size of {bytes} bytes exceeds the maximum configured segment size of {segment_bytes}."
             ),
-            ProducerError::NewEpochNotFromZero { producer, epoch, sequence, current } => write!(
-                f,
-                "Invalid sequence number for new epoch of producer {producer}: {epoch} (request epoch), \
-                 {sequence} (seq. number), {current} (current producer epoch)"
-            ),
-            ProducerError::StaleEpoch { producer, epoch, current } => {
-                write!(
-                    f,
-                    "Epoch of producer {producer} is {epoch}, which is smaller than the last seen epoch {current}"
-                )
+            AppendError::NotEnoughReplicas { in_sync, required } => {
+                write!(f, "{in_sync} replicas are in sync, {required} are required")
             }
-            ProducerError::TransactionOpen { producer } => {
-                write!(f, "Expected transactional write from producer {producer}")
-            }
-            ProducerError::CoordinatorFenced { producer, epoch, current } => {
-                write!(f, "Invalid coordinator epoch for producerId {producer}: {epoch} (zombie), {current} (current)")
-            }
+            AppendError::Producer(error) => error.fmt(f),
+            AppendError::Storage(error) => error.fmt(f),
         }
     }
 }
 
-impl std::error::Error for ProducerError {}
+impl std::error::Error for AppendError {}
+
+impl From<BatchError> for AppendError {
+    fn from(error: BatchError) -> AppendError {
+        AppendError::Batch(error)
+    }
+}
+
+impl From<ProducerError> for AppendError {
+    fn from(error: ProducerError) -> AppendError {
+        AppendError::Producer(error)
+    }
+}
+
+impl From<StorageError> for AppendError {
+    fn from(error: StorageError) -> AppendError {
+        match error {
+            StorageError::Deleted => AppendError::Deleted,
+            error => AppendError::Storage(error),
+        }
+    }
+}
+
+/// Why nothing could be read.
+#[derive(Clone, Debug)]
+pub enum ReadError {
+    /// This replica does not lead the partition.
+    NotLeader,
+    /// The reader knows an older leadership than this one.
+    FencedEpoch {
+        /// What the reader knows.
+        asked: LeaderEpoch,
+        /// What is.
+        current: LeaderEpoch,
+    },
+    /// The reader knows a newer leadership than this one.
+    UnknownEpoch {
+        /// What the reader knows.
+        asked: LeaderEpoch,
+        /// What is.
+        current: LeaderEpoch,
+    },
+    /// No such offset.
+    OutOfRange {
+        /// The offset asked for.
+        offset: Offset,
+        /// The first that there is.
+        start: Offset,
+        /// The one after the last.
+        end: Offset,
+    },
+    /// Storage refused.
+    Storage(StorageError),
+}
+
+impl ReadError {
+    /// What Kafka answers for it.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            ReadError::NotLeader => ErrorCode::NotLeaderOrFollower,
+            ReadError::FencedEpoch { .. } => ErrorCode::FencedLeaderEpoch,
+            ReadError::UnknownEpoch { .. } => ErrorCode::UnknownLeaderEpoch,
+            ReadError::OutOfRange { .. } => ErrorCode::OffsetOutOfRange,
+            ReadError::Storage(error) => storage_code(error),
+        }
+    }
+}
+
+impl fmt::Display for ReadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ReadError::NotLeader => f.write_str("this replica does not lead the partition"),
+            ReadError::FencedEpoch { asked, current } | ReadError::UnknownEpoch { asked, current } => {
+                write!(f, "the reader knows leader epoch {asked}, the partition is in {current}")
+            }
+            ReadError::OutOfRange { offset, start, end } => write!(f, "offset {offset} is outside {start}..{end}"),
+            ReadError::Storage(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for ReadError {}
+
+impl From<StorageError> for ReadError {
+    fn from(error: StorageError) -> ReadError {
+        match error {
+            StorageError::OutOfRange { from, start, end } => ReadError::OutOfRange { offset: from, start, end },
+            error => ReadError::Storage(error),
+        }
+    }
+}

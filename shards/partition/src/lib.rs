@@ -5,19 +5,20 @@
 //! durable: that moves the high watermark, and the watermark wakes the fetches that wait for it.
 #![forbid(unsafe_code)]
 
-// What a producer is refused, and why.
-mod error;
-pub use error::ProducerError;
+// What a topic asks of what is appended.
+mod rules;
+pub use rules::Rules;
 
 // Idempotent producers: which batch comes next, which was here before, and whose transaction is open.
 mod producers;
 pub use producers::{
-    Arrival, EndMarker, Origin, PRODUCERS_MAX, ProducerState, ProducerTable, RETAINED_BATCHES, RetainedBatch,
+    Arrival, EndMarker, Origin, PRODUCERS_MAX, ProducerError, ProducerState, ProducerTable, RETAINED_BATCHES,
+    RetainedBatch, SnapshotError,
 };
 
-// The producers' file on disk.
-mod snapshot;
-pub use snapshot::SnapshotError;
+// Waiting for what is not there yet.
+mod waiting;
+pub use waiting::{DataWaiter, Isolation};
 
 #[cfg(test)]
 mod tests;

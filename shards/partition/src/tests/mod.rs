@@ -2,3 +2,4 @@
 
 mod producers;
 mod snapshot;
+mod waiting;

@@ -1,9 +1,15 @@
+//! The producers of one partition: which batch of each comes next, which was here before, and whose transaction is open.
+
 use std::collections::{BTreeMap, HashMap};
 
-use ottla_batch::Batch;
+use ottla_batch::{Batch, records};
 use ottla_units::{Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
 
-use crate::ProducerError;
+mod error;
+mod snapshot;
+
+pub use error::ProducerError;
+pub use snapshot::SnapshotError;
 
 /// How many batches of a producer are remembered, so that a repeat is answered like the first time. Why clients keep at most
 /// five requests in flight (`ProducerStateEntry.NUM_BATCHES_TO_RETAIN`).
@@ -12,6 +18,9 @@ pub const RETAINED_BATCHES: usize = 5;
 pub const PRODUCERS_MAX: usize = 100_000;
 /// How many are forgotten at once then: finding them looks at all.
 const FORGOTTEN_AT_ONCE: usize = PRODUCERS_MAX / 8;
+
+/// Bytes that a control batch may unpack to.
+const MARKER_BYTES_MAX: usize = 4096;
 
 /// Who appends, which says what is checked (`AppendOrigin`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -323,6 +332,22 @@ impl ProducerTable {
         Some(start)
     }
 
+    /// Notes a batch that is in the log already.
+    pub fn replay(&mut self, batch: &Batch<'_>) {
+        let Some(arrival) = Arrival::of(batch) else { return };
+        if !batch.attributes().is_control() {
+            return self.record(&arrival);
+        }
+        self.record_end(&EndMarker {
+            producer: arrival.producer,
+            epoch: arrival.epoch,
+            coordinator_epoch: coordinator_epoch(batch),
+            offset: arrival.last_offset,
+            timestamp: arrival.timestamp,
+            bumps_epoch: false,
+        });
+    }
+
     /// The first offset whose outcome a consumer may not see yet: of an open transaction, or of one whose end is not yet
     /// below the high watermark (`ProducerStateManager.firstUnstableOffset`).
     pub fn first_unstable_offset(&self) -> Option<Offset> {
@@ -376,4 +401,12 @@ impl ProducerTable {
             self.producers.remove(&ProducerId::new(producer));
         }
     }
+}
+
+/// The coordinator's epoch in an end marker: version i16, epoch i32 (`EndTransactionMarker`).
+fn coordinator_epoch(batch: &Batch<'_>) -> Option<i32> {
+    let mut records = records(batch, MARKER_BYTES_MAX).ok()?;
+    let record = records.next()?.ok()?;
+    let epoch = record.value?.get(2..6)?.first_chunk()?;
+    Some(i32::from_be_bytes(*epoch))
 }

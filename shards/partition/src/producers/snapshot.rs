@@ -5,7 +5,7 @@ use std::fmt;
 
 use ottla_units::{Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
 
-use crate::producers::{ProducerState, ProducerTable, RetainedBatch};
+use super::{ProducerState, ProducerTable, RetainedBatch};
 
 const VERSION: i16 = 1;
 /// Version, checksum, number of producers.
