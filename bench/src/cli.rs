@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
+use ottla_bench::compare::{self, Plan};
 use ottla_bench::connection::resolve;
 use ottla_bench::measure::Timing;
 use ottla_bench::workload::{self, TABLE, Target, Workload};
@@ -24,7 +25,9 @@ enum Command {
     /// Lists the workloads.
     List,
     /// Runs workloads against one broker.
-    Run(Run),
+    Run(Box<Run>),
+    /// Runs workloads against several brokers in turn; writes every run, medians and ratios.
+    Compare(Compare),
 }
 
 #[derive(Debug, Args)]
@@ -68,6 +71,35 @@ struct Run {
     /// Write the outcomes as JSON to this file, `-` for standard output
     #[arg(long)]
     json: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct Compare {
+    /// Workloads by name (see `list`); all of them when none is named
+    workloads: Vec<String>,
+    /// A broker, LABEL=HOST:PORT; several times. Ratios are to the first
+    #[arg(long = "broker", required = true, value_name = "LABEL=HOST:PORT")]
+    brokers: Vec<String>,
+    /// Rounds that count
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
+    rounds: u16,
+    /// Rounds before that are thrown away
+    #[arg(long, default_value_t = 1)]
+    warm_rounds: u16,
+    #[command(flatten)]
+    length: Length,
+    /// Seconds for the disk to settle before each run
+    #[arg(long, default_value_t = 1.0)]
+    settle: f64,
+    /// Folder for the results
+    #[arg(long, default_value = "perf/results")]
+    out: PathBuf,
+    /// Name of the results
+    #[arg(long, default_value = "comparison")]
+    name: String,
+    /// A path on the disk that the brokers write to, for the host's facts
+    #[arg(long, default_value = "/tmp")]
+    data: String,
 }
 
 /// Other sizes than the table's, for every workload that is run.
@@ -126,6 +158,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<bool> {
             Ok(true)
         }
         Command::Run(run) => run_workloads(&run),
+        Command::Compare(compare) => run_comparison(&compare),
     }
 }
 
@@ -149,9 +182,7 @@ fn run_workloads(run: &Run) -> anyhow::Result<bool> {
     if run.shape.acks == Some(0) {
         bail!("--acks 0 is not answered, so nothing can be counted; say -1 or 1");
     }
-    let addr = resolve(&run.broker)?;
-    let pid = run.pid.map_or_else(|| process::listener_pid(addr.port()), Ok)?;
-    let target = Target { label: run.label.clone(), addr, pid };
+    let target = target(&run.label, &run.broker, run.pid)?;
     let mut outcomes = Vec::new();
     // With JSON on standard output the table goes to the other.
     let quiet = run.json.as_ref().is_some_and(|path| path.as_os_str() == "-");
@@ -166,6 +197,33 @@ fn run_workloads(run: &Run) -> anyhow::Result<bool> {
         write_json(path, &outcomes)?;
     }
     Ok(outcomes.iter().all(ottla_bench::measure::Outcome::is_clean))
+}
+
+fn target(label: &str, broker: &str, pid: Option<u32>) -> anyhow::Result<Target> {
+    let addr = resolve(broker)?;
+    let pid = pid.map_or_else(|| process::listener_pid(addr.port()), Ok)?;
+    Ok(Target { label: label.to_owned(), addr, pid })
+}
+
+fn run_comparison(flags: &Compare) -> anyhow::Result<bool> {
+    let targets = flags.brokers.iter().map(|broker| {
+        let (label, broker) =
+            broker.split_once('=').with_context(|| format!("--broker {broker}: say LABEL=HOST:PORT"))?;
+        target(label, broker, None)
+    });
+    let plan = Plan {
+        targets: targets.collect::<anyhow::Result<Vec<_>>>()?,
+        workloads: chosen(&flags.workloads)?.into_iter().cloned().collect(),
+        rounds: flags.rounds.into(),
+        warm_rounds: flags.warm_rounds.into(),
+        timing: flags.length.timing()?,
+        settle: Duration::try_from_secs_f64(flags.settle).context("--settle must not be negative")?,
+    };
+    let comparison = compare::compare(&plan, &flags.data, |line| println!("{line}"))?;
+    let table = comparison.write(&flags.out, &flags.name)?;
+    println!("\n{}", std::fs::read_to_string(&table)?);
+    println!("written to {}", table.display());
+    Ok(comparison.runs.iter().all(|run| run.outcome.is_clean()))
 }
 
 fn write_json(path: &PathBuf, value: &impl serde::Serialize) -> anyhow::Result<()> {

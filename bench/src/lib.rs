@@ -31,4 +31,5 @@ pub mod tail_fetch;
 pub mod workload;
 
 // Telling.
+pub mod compare;
 pub mod report;

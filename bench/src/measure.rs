@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::error::{BenchError, Result};
 use crate::process;
@@ -171,7 +171,7 @@ impl Tally {
 }
 
 /// Latencies in milliseconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Quantiles {
     /// Half are shorter.
     pub p50: f64,
@@ -194,7 +194,7 @@ impl Quantiles {
 }
 
 /// What one run of one workload against one broker has shown.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Outcome {
     /// The workload's name.
     pub workload: String,

@@ -19,7 +19,7 @@ use crate::frames::{Frame, PREFIX_BYTES, read_produced};
 use crate::measure::{Phase, Tally};
 
 /// How long answers in flight may take once the load has stopped.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(60);
 /// Buffers given to one vectored write (Linux takes at most 1,024).
 const SLICES_MAX: usize = 64;
 
