@@ -436,6 +436,8 @@ pub struct PartitionGauges {
     pub segments: u64,
     /// Producers whose sequences are remembered.
     pub producers: u64,
+    /// Whether its log is damaged, so that it answers with a storage error.
+    pub failed: bool,
 }
 
 /// Where one consumer group stands.

@@ -1,12 +1,31 @@
 //! CreatePartitions (key 37). Version 2 is flexible; 3 adds nothing for a broker without quotas.
 
-use ottla_cluster::{Command, MorePartitions, Refusal};
+use std::rc::Rc;
+
+use ottla_cluster::{Answer, Command, MorePartitions, Refusal};
 use ottla_units::BrokerId;
 use ottla_wire::messages::create_partitions_request::CreatePartitionsTopic;
 use ottla_wire::messages::create_partitions_response::CreatePartitionsTopicResult;
 use ottla_wire::messages::{CreatePartitionsRequest, CreatePartitionsResponse};
 
 use super::fields;
+use crate::dispatch::Context;
+use crate::shard::Shard;
+
+pub(crate) async fn answer(
+    shard: &Rc<Shard>,
+    _context: &Context<'_>,
+    request: CreatePartitionsRequest,
+) -> CreatePartitionsResponse {
+    match shard.control(command(&request)).await {
+        Answer::PartitionsCreated(outcomes) => respond(outcomes),
+        other => {
+            let refusal = fields::failure(other);
+            let names = request.topics.iter().map(|topic| topic.name.0.as_str().to_owned());
+            respond(names.map(|name| (name, Err(refusal.clone()))).collect())
+        }
+    }
+}
 
 pub(crate) fn command(request: &CreatePartitionsRequest) -> Command {
     Command::CreatePartitions {

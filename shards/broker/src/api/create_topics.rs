@@ -7,22 +7,60 @@
 //! | 5 | flexible; the topic's settings, partitions and replicas in the answer |
 //! | 7 | topic id in the answer |
 
-use ottla_cluster::{Command, NewTopic, Refusal, TopicCreated};
+use std::rc::Rc;
+
+use ottla_cluster::config::{Described, Layers, describe_topic};
+use ottla_cluster::{Answer, Command, NewTopic, Refusal, TopicCreated};
 use ottla_units::BrokerId;
 use ottla_wire::messages::create_topics_request::CreatableTopic;
 use ottla_wire::messages::create_topics_response::{CreatableTopicConfigs, CreatableTopicResult};
-use ottla_wire::messages::{CreateTopicsRequest, CreateTopicsResponse};
+use ottla_wire::messages::{CreateTopicsRequest, CreateTopicsResponse, StrBytes};
 
 use super::fields;
+use crate::dispatch::Context;
+use crate::shard::Shard;
 
 /// The first version whose answer carries the topic's settings and counts.
 const SETTINGS_FROM: i16 = 5;
+
+pub(crate) async fn answer(
+    shard: &Rc<Shard>,
+    context: &Context<'_>,
+    request: CreateTopicsRequest,
+) -> CreateTopicsResponse {
+    let described = |created: &TopicCreated| settings_of(shard, created);
+    match shard.control(command(&request)).await {
+        Answer::TopicsCreated(outcomes) => respond(context.version, outcomes, described),
+        other => {
+            let refusal = fields::failure(other);
+            let names = request.topics.iter().map(|topic| topic.name.0.as_str().to_owned());
+            respond(context.version, names.map(|name| (name, Err(refusal.clone()))).collect(), described)
+        }
+    }
+}
 
 pub(crate) fn command(request: &CreateTopicsRequest) -> Command {
     Command::CreateTopics {
         topics: request.topics.iter().map(new_topic).collect(),
         validate_only: request.validate_only,
     }
+}
+
+/// The settings that a created topic has, by name.
+fn settings_of(shard: &Shard, created: &TopicCreated) -> Vec<CreatableTopicConfigs> {
+    let image = shard.image();
+    let layers = Layers::of(&image, shard.broker_id, &shard.started_with);
+    let mut described = describe_topic(&layers, &created.overrides);
+    described.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    let setting = |described: Described| {
+        CreatableTopicConfigs::default()
+            .with_name(StrBytes::from_string(described.name))
+            .with_value(described.value.filter(|_| !described.sensitive).map(StrBytes::from_string))
+            .with_read_only(described.read_only)
+            .with_config_source(described.source.code())
+            .with_is_sensitive(described.sensitive)
+    };
+    described.into_iter().map(setting).collect()
 }
 
 fn new_topic(topic: &CreatableTopic) -> NewTopic {

@@ -7,17 +7,39 @@
 //! | 5 | messages |
 //! | 6 | topics by id |
 
-use ottla_cluster::{Command, TopicDeleted, TopicRef};
+use std::rc::Rc;
+
+use ottla_cluster::{Answer, Command, TopicDeleted, TopicRef};
 use ottla_units::{ErrorCode, TopicId};
 use ottla_wire::messages::delete_topics_response::DeletableTopicResult;
 use ottla_wire::messages::{DeleteTopicsRequest, DeleteTopicsResponse};
 
 use super::fields;
+use crate::dispatch::Context;
+use crate::shard::Shard;
 
 /// The first version that names topics in `topics`, by name or by id.
 const TOPIC_IDS_FROM: i16 = 6;
 /// The first version that knows [`ErrorCode::TopicDeletionDisabled`].
 const DELETION_DISABLED_FROM: i16 = 3;
+
+pub(crate) async fn answer(
+    shard: &Rc<Shard>,
+    context: &Context<'_>,
+    request: DeleteTopicsRequest,
+) -> DeleteTopicsResponse {
+    let command = command(context.version, &request);
+    let Command::DeleteTopics { topics } = &command else { return DeleteTopicsResponse::default() };
+    let topics = topics.clone();
+    match shard.control(command).await {
+        Answer::TopicsDeleted(outcomes) => respond(context.version, outcomes),
+        other => {
+            let refusal = fields::failure(other);
+            let failed = |topic: TopicRef| topic.refused(refusal.clone());
+            respond(context.version, topics.into_iter().map(failed).collect())
+        }
+    }
+}
 
 pub(crate) fn command(version: i16, request: &DeleteTopicsRequest) -> Command {
     if version < TOPIC_IDS_FROM {

@@ -1,16 +1,28 @@
 //! DescribeCluster (key 60). Version 1 adds the kind of endpoint (KIP-919), 2 fenced brokers (KIP-1073).
 
+use std::rc::Rc;
+
 use ottla_cluster::{Broker, Image};
 use ottla_units::ErrorCode;
 use ottla_wire::messages::describe_cluster_response::DescribeClusterBroker;
 use ottla_wire::messages::{self, DescribeClusterRequest, DescribeClusterResponse};
 
 use super::fields;
+use crate::dispatch::Context;
+use crate::shard::Shard;
 
 /// Endpoints that are brokers.
 const BROKERS: i8 = 1;
 /// Endpoints that are controllers.
 const CONTROLLERS: i8 = 2;
+
+pub(crate) async fn answer(
+    shard: &Rc<Shard>,
+    context: &Context<'_>,
+    request: DescribeClusterRequest,
+) -> DescribeClusterResponse {
+    respond(&shard.image(), &context.connection.listener, &request)
+}
 
 pub(crate) fn respond(image: &Image, listener: &str, request: &DescribeClusterRequest) -> DescribeClusterResponse {
     match request.endpoint_type {

@@ -2,8 +2,11 @@
 //! 5 whether it is cordoned.
 
 use std::collections::{BTreeMap, HashSet};
+use std::rc::Rc;
+use std::sync::Arc;
 
 use ottla_cluster::Image;
+use ottla_reactor::file;
 use ottla_units::{ErrorCode, PartitionIndex, TopicPartition};
 use ottla_wire::messages::describe_log_dirs_response::{
     DescribeLogDirsPartition, DescribeLogDirsResult, DescribeLogDirsTopic,
@@ -11,9 +14,33 @@ use ottla_wire::messages::describe_log_dirs_response::{
 use ottla_wire::messages::{DescribeLogDirsRequest, DescribeLogDirsResponse};
 
 use super::fields;
+use crate::dispatch::Context;
+use crate::shard::Shard;
 
 /// The first version that says how large the folder is.
 const SIZES_FROM: i16 = 4;
+
+pub(crate) async fn answer(
+    shard: &Rc<Shard>,
+    context: &Context<'_>,
+    request: DescribeLogDirsRequest,
+) -> DescribeLogDirsResponse {
+    let image = shard.image();
+    let keys: Arc<[TopicPartition]> = asked(&image, &request).into();
+    let sizes = shard.on_all(move |shard| std::future::ready(sizes_here(&shard, &keys))).await;
+    let data = &shard.settings().node.data;
+    let space = file::space(data)
+        .inspect_err(|error| tracing::warn!(folder = %data.display(), %error, "the data folder's size is not known"));
+    let folder =
+        Folder { path: &data.to_string_lossy(), space: space.ok().map(|space| (space.total, space.free)) };
+    respond(&image, context.version, &folder, &sizes.concat())
+}
+
+/// The bytes of the logs that this shard has among `keys`.
+fn sizes_here(shard: &Shard, keys: &[TopicPartition]) -> Vec<(TopicPartition, u64)> {
+    let size = |key: &TopicPartition| Some((*key, shard.hosts.get(*key)?.partition.log().size_bytes()));
+    keys.iter().filter_map(size).collect()
+}
 
 /// The data folder as it stands.
 pub(crate) struct Folder<'a> {

@@ -1,6 +1,7 @@
 //! DescribeTopicPartitions (key 75): topics by name, a page at a time (KIP-966).
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use ottla_cluster::{Image, Topic, name};
 use ottla_units::{ErrorCode, PartitionIndex};
@@ -10,11 +11,24 @@ use ottla_wire::messages::describe_topic_partitions_response::{
 use ottla_wire::messages::{DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse};
 
 use super::fields;
+use crate::dispatch::Context;
+use crate::shard::Shard;
 
-/// Partitions in one answer (`max.request.partition.size.limit`).
-const PARTITIONS_PER_ANSWER_MAX: usize = 2000;
+pub(crate) async fn answer(
+    shard: &Rc<Shard>,
+    _context: &Context<'_>,
+    request: DescribeTopicPartitionsRequest,
+) -> DescribeTopicPartitionsResponse {
+    let limit_max = shard.settings().network.described_partitions_max;
+    respond(&shard.image(), limit_max as usize, &request)
+}
 
-pub(crate) fn respond(image: &Image, request: &DescribeTopicPartitionsRequest) -> DescribeTopicPartitionsResponse {
+/// `limit_max`: partitions in one answer (`max.request.partition.size.limit`).
+pub(crate) fn respond(
+    image: &Image,
+    limit_max: usize,
+    request: &DescribeTopicPartitionsRequest,
+) -> DescribeTopicPartitionsResponse {
     let (from, first) = match &request.cursor {
         Some(cursor) => (cursor.topic_name.0.as_str(), usize::try_from(cursor.partition_index)),
         None => ("", Ok(0)),
@@ -29,7 +43,7 @@ pub(crate) fn respond(image: &Image, request: &DescribeTopicPartitionsRequest) -
     if !all && request.cursor.is_some() && !names.contains(from) {
         return refused(request);
     }
-    let limit = usize::try_from(request.response_partition_limit).unwrap_or(0).clamp(1, PARTITIONS_PER_ANSWER_MAX);
+    let limit = usize::try_from(request.response_partition_limit).unwrap_or(0).min(limit_max).max(1);
     page(image, &names, (from, first), limit)
 }
 
@@ -44,7 +58,7 @@ fn page(
     let mut left = limit;
     for name in names {
         if left == 0 {
-            return answer(topics, Some((name, 0)));
+            return whole(topics, Some((name, 0)));
         }
         let Some(topic) = image.topic_named(name) else {
             topics.push(unknown(name));
@@ -54,14 +68,14 @@ fn page(
         let end = begin.saturating_add(left).min(topic.partitions.len());
         topics.push(described(topic, begin, end));
         if end < topic.partitions.len() {
-            return answer(topics, Some((name, end)));
+            return whole(topics, Some((name, end)));
         }
         left -= end.saturating_sub(begin);
     }
-    answer(topics, None)
+    whole(topics, None)
 }
 
-fn answer(
+fn whole(
     topics: Vec<DescribeTopicPartitionsResponseTopic>,
     next: Option<(&str, usize)>,
 ) -> DescribeTopicPartitionsResponse {
@@ -80,7 +94,7 @@ fn refused(request: &DescribeTopicPartitionsRequest) -> DescribeTopicPartitionsR
             .with_name(Some(topic.name.clone()))
             .with_topic_authorized_operations(fields::OPERATIONS_NOT_ASKED)
     });
-    answer(topics.collect(), None)
+    whole(topics.collect(), None)
 }
 
 fn unknown(topic: &str) -> DescribeTopicPartitionsResponseTopic {

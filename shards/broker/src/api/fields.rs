@@ -1,6 +1,7 @@
 //! Our values as the messages' types hold them, and back.
 
-use ottla_units::{BrokerId, TopicId};
+use ottla_cluster::{Answer, Refusal};
+use ottla_units::{BrokerId, ErrorCode, TopicId};
 use ottla_wire::messages::{self, StrBytes, TopicName};
 use uuid::Uuid;
 
@@ -43,4 +44,15 @@ pub(crate) fn broker_ids(ids: &[BrokerId]) -> Vec<messages::BrokerId> {
 /// The broker, or "none" as −1.
 pub(crate) fn optional_broker(id: Option<BrokerId>) -> messages::BrokerId {
     id.map_or(messages::BrokerId(-1), broker_id)
+}
+
+/// Why the controller did nothing at all of what it was asked.
+pub(crate) fn failure(answer: Answer) -> Refusal {
+    match answer {
+        Answer::Failed(refusal) => refusal,
+        other => {
+            tracing::error!(?other, "the controller answered something else than was asked");
+            Refusal::plain(ErrorCode::UnknownServerError)
+        }
+    }
 }

@@ -14,8 +14,9 @@
 //! | 13 | an error for the whole answer |
 
 use std::collections::HashSet;
+use std::rc::Rc;
 
-use ottla_cluster::{Broker, Image, Topic, name};
+use ottla_cluster::{Answer, Broker, Command, Image, NewTopic, Topic, name};
 use ottla_units::{ErrorCode, TopicId};
 use ottla_wire::messages::metadata_response::{
     MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
@@ -23,9 +24,42 @@ use ottla_wire::messages::metadata_response::{
 use ottla_wire::messages::{self, MetadataRequest, MetadataResponse};
 
 use super::fields;
+use crate::dispatch::Context;
+use crate::shard::Shard;
 
 /// The first version in which a topic may be asked for by its id.
 const TOPIC_IDS_FROM: i16 = 12;
+
+pub(crate) async fn answer(shard: &Rc<Shard>, context: &Context<'_>, request: MetadataRequest) -> MetadataResponse {
+    let asking = Asking {
+        version: context.version,
+        listener: &context.connection.listener,
+        may_create: shard.settings().creation.automatic,
+    };
+    let (response, missing) = respond(&shard.image(), asking, &request);
+    if !missing.is_empty() {
+        create(shard, missing).await;
+    }
+    response
+}
+
+/// Creates topics that were asked for. The answer does not tell what came of it; the client will see when it asks again.
+async fn create(shard: &Rc<Shard>, names: Vec<String>) {
+    let creation = &shard.settings().creation;
+    let brokers = shard.image().brokers().count();
+    let topics = names.into_iter().map(|name| NewTopic::on_demand(name, creation, brokers)).collect();
+    match shard.control(Command::CreateTopics { topics, validate_only: false }).await {
+        Answer::TopicsCreated(outcomes) => {
+            for (topic, outcome) in outcomes {
+                if let Err(refusal) = outcome {
+                    tracing::debug!(topic, %refusal, "not created on demand");
+                }
+            }
+        }
+        Answer::Failed(refusal) => tracing::warn!(%refusal, "topics not created on demand"),
+        _ => tracing::error!("the controller answered something else than was asked"),
+    }
+}
 
 /// Whom an answer is for.
 #[derive(Clone, Copy)]

@@ -18,7 +18,7 @@ fn request(names: &[&str], limit: i32, cursor: Option<(&str, i32)>) -> DescribeT
 type Told = (Vec<(i16, String, Vec<i32>)>, Option<(String, i32)>);
 
 fn told(request: &DescribeTopicPartitionsRequest) -> Told {
-    let response = respond(&image(), request);
+    let response = respond(&image(), 2000, request);
     let topics = response.topics.iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|partition| partition.partition_index).collect();
         (topic.error_code, topic.name.as_ref().unwrap().0.to_string(), partitions)

@@ -1,0 +1,374 @@
+//! Produce, key 0: records in.
+//!
+//! [`begin`] decodes the request where it lies, finds the owner of each partition and appends, on this shard at once and on
+//! others by one call a shard; the connection then reads on. The answer comes when all of it is as durable as `acks` asks.
+
+use std::collections::HashSet;
+use std::future::Future;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use ottla_cluster::{Image, Topic};
+use ottla_partition::{Acks, AppendError, Origin};
+use ottla_reactor::wall_clock;
+use ottla_storage::{StorageError, Ticket};
+use ottla_units::{ErrorCode, Offset, ShardId, Timestamp, TopicPartition};
+use ottla_wire::produce::{PartitionAnswer, Produce, RecordError, ResponseWriter};
+use ottla_wire::{ApiKey, Span, TopicRef, frame};
+
+use crate::connection::{Answer, Closed};
+use crate::dispatch::{Context, Dispatched};
+use crate::shard::Shard;
+
+/// The first version in which topics are named by id (KIP-516).
+const BY_ID: i16 = 13;
+/// The first version that may carry zstd (KIP-110).
+const ZSTD: i16 = 7;
+/// The client id under which Kafka's own tools may write to internal topics.
+const ADMIN_CLIENT: &str = "__admin_client";
+
+/// Records for one partition.
+#[derive(Clone, Copy)]
+struct Job {
+    /// Its place in the request.
+    place: u32,
+    key: TopicPartition,
+    records: Span,
+}
+
+/// What became of one partition of the request.
+#[derive(Clone)]
+struct Outcome {
+    code: ErrorCode,
+    base_offset: Offset,
+    log_append_time: Timestamp,
+    log_start: Offset,
+    /// Errors of single records, and the message that goes with them.
+    rejected: Option<Box<(Vec<RecordError>, Option<String>)>>,
+}
+
+impl Outcome {
+    fn refused(code: ErrorCode) -> Outcome {
+        Outcome { code, base_offset: Offset::NONE, log_append_time: Timestamp::NONE, log_start: Offset::NONE, rejected: None }
+    }
+}
+
+/// Takes the records in. When this is done they have their places in the logs, unless another shard owns those: that one
+/// appends them in the order in which requests reach it.
+pub(crate) async fn begin(shard: &Rc<Shard>, context: &Context<'_>, body: Bytes) -> Result<Dispatched, Closed> {
+    let mut request = context.connection.produce.take();
+    request.decode(&body, context.version).map_err(Closed::Invalid)?;
+    let plan = Plan::new(shard, context, &request, &body);
+    let spec = Spec { acks: plan.acks, zstd_allowed: context.version >= ZSTD, transactional: request.transactional_id.is_some() };
+    let mut elsewhere = Vec::new();
+    let mut here = None;
+    for (owner, jobs) in plan.jobs {
+        if owner == shard.id {
+            here = Some(jobs);
+        } else {
+            let body = body.clone();
+            elsewhere.push(shard.on(owner, move |shard| async move {
+                let appended = append(&shard, &body, jobs, spec).await;
+                appended.settle(&shard, spec.acks).await
+            }));
+        }
+    }
+    let appended = match here {
+        Some(jobs) => append(shard, &body, jobs, spec).await,
+        None => Appended::default(),
+    };
+    let reply = Reply {
+        version: context.version,
+        correlation_id: context.correlation_id,
+        received: context.received,
+        silent: plan.acks == Acks::None,
+    };
+    let answer = finish(Rc::clone(shard), reply, request, body, plan.outcomes, appended, elsewhere, spec.acks);
+    Ok(Dispatched::Answer(Answer::Coming(Box::pin(answer))))
+}
+
+/// What all partitions of a request have in common.
+#[derive(Clone, Copy)]
+struct Spec {
+    acks: Acks,
+    zstd_allowed: bool,
+    transactional: bool,
+}
+
+/// Which partition goes to which shard, and what was refused at once.
+struct Plan {
+    acks: Acks,
+    outcomes: Vec<Option<Outcome>>,
+    jobs: Vec<(ShardId, Vec<Job>)>,
+}
+
+impl Plan {
+    fn new(shard: &Shard, context: &Context<'_>, request: &Produce, body: &Bytes) -> Plan {
+        let mut plan = Plan { acks: Acks::All, outcomes: vec![None; request.partitions.len()], jobs: Vec::new() };
+        let acks = match request.acks {
+            0 => Some(Acks::None),
+            1 => Some(Acks::Leader),
+            -1 => Some(Acks::All),
+            _ => None,
+        };
+        plan.acks = acks.unwrap_or(Acks::All);
+        let image = shard.image.borrow();
+        let mut topics = Topics { image: &image, context, body, last: None };
+        let repeated = repeated(request);
+        for (place, partition) in request.partitions.iter().enumerate() {
+            if repeated.contains(&place) {
+                continue;
+            }
+            let refusal = match (acks, topics.find(request, partition.topic), partition.records) {
+                (None, ..) => ErrorCode::InvalidRequiredAcks,
+                _ if request.transactional_id.is_some() => ErrorCode::InvalidTxnState,
+                (_, Err(code), _) => code,
+                (_, Ok(topic), _) if topic.partition(partition.index).is_none() => ErrorCode::UnknownTopicOrPartition,
+                (_, _, None) => ErrorCode::InvalidRecord,
+                (_, Ok(topic), Some(records)) => {
+                    let key = TopicPartition::new(topic.id, partition.index);
+                    plan.add(shard.owner(key), Job { place: place as u32, key, records });
+                    continue;
+                }
+            };
+            plan.outcomes[place] = Some(Outcome::refused(refusal));
+        }
+        plan
+    }
+
+    fn add(&mut self, owner: ShardId, job: Job) {
+        match self.jobs.iter_mut().find(|(shard, _)| *shard == owner) {
+            Some((_, jobs)) => jobs.push(job),
+            None => self.jobs.push((owner, vec![job])),
+        }
+    }
+}
+
+/// Finds topics; a request names the same one for many partitions.
+struct Topics<'t> {
+    image: &'t Arc<Image>,
+    context: &'t Context<'t>,
+    body: &'t Bytes,
+    last: Option<(u32, Result<&'t Arc<Topic>, ErrorCode>)>,
+}
+
+impl<'t> Topics<'t> {
+    fn find(&mut self, request: &Produce, place: u32) -> Result<&'t Arc<Topic>, ErrorCode> {
+        if let Some((last, found)) = self.last
+            && last == place
+        {
+            return found;
+        }
+        let found = self.look_up(request, place);
+        self.last = Some((place, found));
+        found
+    }
+
+    fn look_up(&self, request: &Produce, place: u32) -> Result<&'t Arc<Topic>, ErrorCode> {
+        let asked = request.topics[place as usize];
+        let topic = if self.context.version >= BY_ID {
+            self.image.topic(asked.id).ok_or(ErrorCode::UnknownTopicId)?
+        } else {
+            self.image.topic_named(asked.name.text(self.body)).ok_or(ErrorCode::UnknownTopicOrPartition)?
+        };
+        if topic.is_internal() && self.context.client_id != ADMIN_CLIENT {
+            return Err(ErrorCode::InvalidTopicException);
+        }
+        Ok(topic)
+    }
+}
+
+/// The places whose partition comes again later: only the last one counts, as with Kafka.
+fn repeated(request: &Produce) -> HashSet<usize> {
+    let ascending = request.partitions.windows(2).all(|pair| (pair[0].topic, pair[0].index) < (pair[1].topic, pair[1].index));
+    let mut repeated = HashSet::new();
+    if ascending && request.topics.len() <= 1 {
+        return repeated;
+    }
+    let mut seen = HashSet::new();
+    for (place, partition) in request.partitions.iter().enumerate().rev() {
+        let topic = request.topics[partition.topic as usize];
+        if !seen.insert((topic.name, topic.id, partition.index)) {
+            repeated.insert(place);
+        }
+    }
+    repeated
+}
+
+/// What was appended on one shard.
+#[derive(Default)]
+struct Appended {
+    outcomes: Vec<(u32, Outcome)>,
+    /// The latest flush that any of it is part of.
+    ticket: Option<Ticket>,
+}
+
+/// Appends in order. Where the journal is full it waits for room, and so do those who come after.
+async fn append(shard: &Rc<Shard>, body: &Bytes, jobs: Vec<Job>, spec: Spec) -> Appended {
+    let _turn = match shard.hosts.append_turn.try_acquire(1) {
+        Some(turn) => turn,
+        None => shard.hosts.append_turn.acquire(1).await,
+    };
+    let now = wall_clock();
+    let produce = ottla_partition::Produce {
+        origin: Origin::Client,
+        acks: spec.acks,
+        zstd_allowed: spec.zstd_allowed,
+        transactional: spec.transactional,
+    };
+    let mut appended = Appended { outcomes: Vec::with_capacity(jobs.len()), ticket: None };
+    for job in jobs {
+        let outcome = loop {
+            match append_one(shard, body, &job, &produce, now, &mut appended.ticket) {
+                Err(AppendError::Storage(StorageError::Busy)) => shard.store.room(job.records.len()).await,
+                Err(error) => break refused(shard, &job, &error),
+                Ok(outcome) => break outcome,
+            }
+        };
+        appended.outcomes.push((job.place, outcome));
+    }
+    appended
+}
+
+fn append_one(
+    shard: &Shard,
+    body: &Bytes,
+    job: &Job,
+    produce: &ottla_partition::Produce,
+    now: Timestamp,
+    ticket: &mut Option<Ticket>,
+) -> Result<Outcome, AppendError> {
+    let host = shard.hosts.get(job.key).ok_or(AppendError::Deleted)?;
+    let records = job.records.of(body);
+    let done = host.partition.append(records, &host.rules.get(), produce, now)?;
+    *ticket = (*ticket).max(Some(done.ticket));
+    host.traffic.produces.increment();
+    if !done.repeated {
+        host.traffic.records_in.add((done.last_offset.since(done.base_offset) + 1).unsigned_abs());
+        host.traffic.bytes_in.add(records.len() as u64);
+    }
+    Ok(Outcome {
+        code: ErrorCode::None,
+        base_offset: done.base_offset,
+        log_append_time: done.log_append_time.unwrap_or(Timestamp::NONE),
+        log_start: done.log_start,
+        rejected: None,
+    })
+}
+
+fn refused(shard: &Shard, job: &Job, error: &AppendError) -> Outcome {
+    let mut outcome = Outcome::refused(error.code());
+    shard.metrics.failed(ApiKey::Produce, error.code());
+    if let Some(host) = shard.hosts.get(job.key) {
+        host.traffic.produces.increment();
+        host.traffic.failed_produces.increment();
+        if error.tells_log_start() {
+            outcome.log_start = host.partition.log_start();
+        }
+    }
+    if let AppendError::Storage(storage) = error {
+        tracing::warn!(partition = %job.key, error = %storage, "an append failed");
+    }
+    let records = error.record_errors();
+    if !records.is_empty() {
+        let errors = records.iter().map(|record| RecordError { batch_index: record.index() as i32, message: Some(record.to_string()) });
+        outcome.rejected = Some(Box::new((errors.collect(), error.message())));
+    }
+    outcome
+}
+
+impl Appended {
+    /// Waits until it is as durable as was asked.
+    async fn settle(mut self, shard: &Shard, acks: Acks) -> Vec<(u32, Outcome)> {
+        let Some(ticket) = self.ticket else { return self.outcomes };
+        let settled = match acks {
+            Acks::None => Ok(()),
+            Acks::Leader => shard.store.written(ticket).await,
+            Acks::All => shard.store.durable(ticket).await,
+        };
+        if settled.is_err() {
+            for (_, outcome) in &mut self.outcomes {
+                if outcome.code == ErrorCode::None {
+                    *outcome = Outcome::refused(ErrorCode::KafkaStorageError);
+                }
+            }
+        }
+        self.outcomes
+    }
+}
+
+/// What the answer needs of the request.
+struct Reply {
+    version: i16,
+    correlation_id: i32,
+    received: std::time::Instant,
+    silent: bool,
+}
+
+/// Waits for all shards and writes the answer.
+#[expect(clippy::too_many_arguments, reason = "the parts of one request, moved into its future once")]
+async fn finish<F>(
+    shard: Rc<Shard>,
+    reply: Reply,
+    request: Produce,
+    body: Bytes,
+    mut outcomes: Vec<Option<Outcome>>,
+    appended: Appended,
+    elsewhere: Vec<F>,
+    acks: Acks,
+) -> Result<Bytes, Closed>
+where
+    F: Future<Output = Vec<(u32, Outcome)>>,
+{
+    for (place, outcome) in appended.settle(&shard, acks).await {
+        outcomes[place as usize] = Some(outcome);
+    }
+    for other in elsewhere {
+        for (place, outcome) in other.await {
+            outcomes[place as usize] = Some(outcome);
+        }
+    }
+    shard.metrics.answered(ApiKey::Produce, reply.version, reply.received.elapsed());
+    if reply.silent {
+        // Nobody reads an error: closing the connection is how it is said.
+        let failed = outcomes.iter().flatten().any(|outcome| outcome.code.is_error());
+        return if failed { Err(Closed::Unanswerable) } else { Ok(Bytes::new()) };
+    }
+    Ok(encode(&reply, &request, &body, &outcomes))
+}
+
+fn encode(reply: &Reply, request: &Produce, body: &Bytes, outcomes: &[Option<Outcome>]) -> Bytes {
+    let mut out = BytesMut::with_capacity(64 + outcomes.len() * 40);
+    let open = frame::begin_response(&mut out, ApiKey::Produce, reply.version, reply.correlation_id);
+    let mut writer = ResponseWriter::begin(&mut out, reply.version, request.topics.len());
+    let mut next = 0;
+    for (index, topic) in request.topics.iter().enumerate() {
+        let first = next;
+        while request.partitions.get(next).is_some_and(|partition| partition.topic as usize == index) {
+            next += 1;
+        }
+        let answered = || (first..next).filter(|place| outcomes[*place].is_some());
+        writer.topic(TopicRef { name: topic.name.text(body), id: topic.id }, answered().count());
+        for place in answered() {
+            let Some(outcome) = &outcomes[place] else { continue };
+            let (record_errors, message) = match &outcome.rejected {
+                Some(rejected) => (&rejected.0[..], rejected.1.as_deref()),
+                None => (&[][..], None),
+            };
+            writer.partition(&PartitionAnswer {
+                index: request.partitions[place].index,
+                code: outcome.code.code(),
+                base_offset: outcome.base_offset,
+                log_append_time: outcome.log_append_time,
+                log_start_offset: outcome.log_start,
+                record_errors,
+                error_message: message,
+                current_leader: None,
+            });
+        }
+    }
+    writer.finish(0, &[]);
+    open.close(&mut out, 0);
+    out.freeze()
+}

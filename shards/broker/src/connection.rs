@@ -1,0 +1,322 @@
+//! One client's connection: frames in, answers out in the order of asking.
+//!
+//! Two tasks a connection. The reader takes a frame, and either begins a produce (whose records are appended at once and
+//! whose answer comes when they are durable) and goes on reading, or answers the request before it reads the next, as
+//! Kafka does. The writer sends answers in order, as many as are ready in one system call.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Instant;
+
+use bytes::{Bytes, BytesMut};
+use ottla_reactor::socket::{Piece, Socket};
+use ottla_reactor::{Class, Permit, Signal, monotonic, spawn};
+use ottla_wire::frame;
+
+use crate::dispatch::{self, Dispatched};
+use crate::shard::Shard;
+
+/// Bytes of a connection's receive buffer at first; it grows with what arrives.
+const RECEIVE_BYTES_MIN: usize = 2 << 10;
+/// Bytes that are received at once, unless a frame is known to be longer.
+const RECEIVE_BYTES_MAX: usize = 64 << 10;
+/// Requests of one connection that may be under way; then it is not read from.
+const REQUESTS_IN_FLIGHT_MAX: usize = 256;
+/// Answers sent in one system call.
+const ANSWERS_PER_SEND_MAX: usize = 64;
+
+/// Why a connection was closed by the broker.
+#[derive(Debug)]
+pub(crate) enum Closed {
+    /// The client closed it, or the network did.
+    ByPeer,
+    /// The bytes were not the protocol's.
+    Invalid(ottla_wire::WireError),
+    /// A request without an answer (acks=0) failed: closing is how Kafka says so.
+    Unanswerable,
+    /// The broker stops.
+    Stopping,
+    /// A defect of ours, logged where it happened.
+    Panicked,
+}
+
+/// An answer that is ready, or will be.
+pub(crate) enum Answer {
+    /// Ready to send.
+    Ready(Vec<Piece>),
+    /// Comes when records are durable; `Err` closes the connection.
+    Coming(Pin<Box<dyn Future<Output = Result<Bytes, Closed>>>>),
+}
+
+struct Queued {
+    answer: Answer,
+    /// The request's bytes, counted until it is answered.
+    permit: Permit,
+}
+
+/// *Lives on:* the shard it was given to. *Talks by:* calls to the shards that own what is asked for.
+pub(crate) struct Connection {
+    socket: Socket,
+    /// The listener that it came by.
+    pub(crate) listener: Rc<str>,
+    queue: RefCell<VecDeque<Queued>>,
+    /// Rung when an answer was queued, sent, or the connection is over.
+    changed: Signal,
+    /// Rung when the connection is over, or about to be.
+    ending: Signal,
+    closed: Cell<bool>,
+    /// No more requests are read.
+    stopping: Cell<bool>,
+    pub(crate) last_active: Cell<Instant>,
+    /// What ApiVersions told about the client's software: name, version.
+    pub(crate) software: RefCell<Option<(String, String)>>,
+    /// Requests scratch memory, reused.
+    pub(crate) produce: RefCell<ottla_wire::produce::Produce>,
+    pub(crate) fetch: RefCell<ottla_wire::fetch::Fetch>,
+}
+
+impl Connection {
+    pub(crate) fn new(socket: Socket, listener: Rc<str>) -> Rc<Connection> {
+        Rc::new(Connection {
+            socket,
+            listener,
+            queue: RefCell::new(VecDeque::new()),
+            changed: Signal::new(),
+            ending: Signal::new(),
+            closed: Cell::new(false),
+            stopping: Cell::new(false),
+            last_active: Cell::new(monotonic()),
+            software: RefCell::new(None),
+            produce: RefCell::default(),
+            fetch: RefCell::default(),
+        })
+    }
+
+    /// Who is at the other end.
+    pub(crate) fn peer(&self) -> std::net::SocketAddr {
+        self.socket.peer()
+    }
+
+    /// Serves it until it ends.
+    pub(crate) async fn serve(self: Rc<Self>, shard: Rc<Shard>) {
+        let writer = spawn(Class::Data, Rc::clone(&self).write(Rc::clone(&shard)));
+        let reason = self.read(&shard).await;
+        match &reason {
+            Closed::Invalid(error) => {
+                shard.metrics.connections.closed_invalid.increment();
+                tracing::debug!(peer = %self.peer(), %error, "closed a connection");
+            }
+            Closed::Panicked | Closed::Unanswerable => tracing::debug!(peer = %self.peer(), ?reason, "closed a connection"),
+            Closed::ByPeer | Closed::Stopping => {}
+        }
+        // What was acknowledged by the log is still answered when the broker stops.
+        if !matches!(reason, Closed::Stopping) {
+            self.close();
+        }
+        self.finish();
+        writer.await;
+        self.close();
+    }
+
+    /// Whether nothing came or went for `limit`, and nothing is under way.
+    pub(crate) fn is_idle(&self, limit: std::time::Duration) -> bool {
+        self.last_active.get().elapsed() >= limit && self.queue.borrow().is_empty()
+    }
+
+    /// Ends the connection now.
+    pub(crate) fn close(&self) {
+        if !self.closed.replace(true) {
+            self.socket.shut_down();
+            self.changed.notify();
+            self.ending.notify();
+        }
+    }
+
+    /// Reads no further request, and ends when all are answered.
+    pub(crate) fn finish(&self) {
+        self.stopping.set(true);
+        self.changed.notify();
+        self.ending.notify();
+    }
+
+    async fn read(&self, shard: &Rc<Shard>) -> Closed {
+        let mut frames = Frames { buffer: BytesMut::with_capacity(RECEIVE_BYTES_MIN), wanted: RECEIVE_BYTES_MIN };
+        loop {
+            let next = {
+                let mut next = std::pin::pin!(frames.next(self, shard));
+                let mut stop = std::pin::pin!(self.until_stopping());
+                poll_fn(|context| {
+                    if stop.as_mut().poll(context).is_ready() {
+                        return Poll::Ready(Err(Closed::Stopping));
+                    }
+                    next.as_mut().poll(context)
+                })
+                .await
+            };
+            let request = match next {
+                Ok(request) => request,
+                Err(reason) => return reason,
+            };
+            self.last_active.set(monotonic());
+            let permit = self.admit(shard, request.len()).await;
+            if self.closed.get() {
+                return Closed::ByPeer;
+            }
+            match dispatch::dispatch(shard, self, request).await {
+                Ok(Dispatched::Answer(answer)) => {
+                    self.queue.borrow_mut().push_back(Queued { answer, permit });
+                    self.changed.notify();
+                }
+                Ok(Dispatched::Silence) => drop(permit),
+                Err(reason) => return reason,
+            }
+        }
+    }
+
+    async fn until_stopping(&self) {
+        while !self.stopping.get() && !self.closed.get() {
+            self.ending.wait().await;
+        }
+    }
+
+    /// Waits until the connection and the shard may take one more request of `bytes`.
+    async fn admit(&self, shard: &Rc<Shard>, bytes: usize) -> Permit {
+        while self.queue.borrow().len() >= REQUESTS_IN_FLIGHT_MAX && !self.closed.get() {
+            self.changed.wait().await;
+        }
+        match shard.request_memory.try_acquire(bytes as u64) {
+            Some(permit) => permit,
+            None => shard.request_memory.acquire(bytes as u64).await,
+        }
+    }
+
+    async fn write(self: Rc<Self>, shard: Rc<Shard>) {
+        let mut pieces = Vec::new();
+        let mut permits = Vec::new();
+        loop {
+            if self.closed.get() {
+                break;
+            }
+            if self.queue.borrow().is_empty() {
+                if self.stopping.get() {
+                    break;
+                }
+                self.changed.wait().await;
+                continue;
+            }
+            if self.gather(&mut pieces, &mut permits).await.is_err() {
+                self.close();
+                break;
+            }
+            let total: usize = pieces.iter().map(|piece: &Piece| piece.as_ref().len()).sum();
+            let (sent, emptied) = self.socket.send(std::mem::take(&mut pieces)).await;
+            pieces = emptied;
+            permits.clear();
+            self.changed.notify();
+            self.last_active.set(monotonic());
+            if sent.is_err() {
+                self.close();
+                break;
+            }
+            shard.metrics.connections.sent_bytes.add(total as u64);
+        }
+        self.queue.borrow_mut().clear();
+    }
+
+    /// Takes the first answer, waiting for it, and those behind it that are ready too.
+    async fn gather(&self, pieces: &mut Vec<Piece>, permits: &mut Vec<Permit>) -> Result<(), Closed> {
+        let mut answers = 0;
+        poll_fn(|context| {
+            loop {
+                if self.closed.get() {
+                    return Poll::Ready(Err(Closed::ByPeer));
+                }
+                if answers == ANSWERS_PER_SEND_MAX {
+                    return Poll::Ready(Ok(()));
+                }
+                let Some(mut first) = self.queue.borrow_mut().pop_front() else {
+                    return if answers > 0 { Poll::Ready(Ok(())) } else { Poll::Pending };
+                };
+                match first.answer {
+                    Answer::Ready(ref mut ready) => pieces.append(ready),
+                    Answer::Coming(ref mut coming) => match coming.as_mut().poll(context) {
+                        Poll::Ready(Ok(bytes)) if bytes.is_empty() => {}
+                        Poll::Ready(Ok(bytes)) => pieces.push(Piece::Bytes(bytes)),
+                        Poll::Ready(Err(reason)) => return Poll::Ready(Err(reason)),
+                        Poll::Pending => {
+                            self.queue.borrow_mut().push_front(first);
+                            return if answers > 0 { Poll::Ready(Ok(())) } else { Poll::Pending };
+                        }
+                    },
+                }
+                permits.push(first.permit);
+                answers += 1;
+            }
+        })
+        .await
+    }
+}
+
+/// Cuts what arrives into frames.
+struct Frames {
+    buffer: BytesMut,
+    /// How much room to offer at the next receive.
+    wanted: usize,
+}
+
+impl Frames {
+    /// The next frame's content, without its length.
+    async fn next(&mut self, connection: &Connection, shard: &Rc<Shard>) -> Result<Bytes, Closed> {
+        loop {
+            if let Some(field) = self.buffer.first_chunk::<{ frame::LENGTH_BYTES }>() {
+                let max = shard.limits.borrow().request_bytes_max;
+                let length = frame::length(*field, max).map_err(Closed::Invalid)?;
+                let whole = length + frame::LENGTH_BYTES;
+                if self.buffer.len() < whole {
+                    self.fill(connection, shard, whole).await?;
+                }
+                let mut content = self.buffer.split_to(whole);
+                let _ = content.split_to(frame::LENGTH_BYTES);
+                return Ok(content.freeze());
+            }
+            self.receive(connection, shard).await?;
+        }
+    }
+
+    async fn receive(&mut self, connection: &Connection, shard: &Rc<Shard>) -> Result<(), Closed> {
+        self.buffer.reserve(self.wanted);
+        let offered = self.buffer.capacity() - self.buffer.len();
+        let (result, buffer) = connection.socket.receive(std::mem::take(&mut self.buffer)).await;
+        self.buffer = buffer;
+        let count = result.map_err(|_| Closed::ByPeer)?;
+        if count == 0 {
+            return Err(Closed::ByPeer);
+        }
+        if count == offered {
+            self.wanted = (self.wanted * 2).min(RECEIVE_BYTES_MAX);
+        }
+        shard.metrics.connections.received_bytes.add(count as u64);
+        Ok(())
+    }
+
+    /// Receives until `whole` bytes are there. Memory is taken as the bytes arrive, not as the length promises.
+    async fn fill(&mut self, connection: &Connection, shard: &Rc<Shard>, whole: usize) -> Result<(), Closed> {
+        while self.buffer.len() < whole {
+            let missing = whole - self.buffer.len();
+            let step = missing.min(self.buffer.len().max(1 << 20));
+            self.buffer.reserve(step);
+            let (result, buffer) = connection.socket.receive_all(std::mem::take(&mut self.buffer), step).await;
+            self.buffer = buffer;
+            let count = result.map_err(|_| Closed::ByPeer)?;
+            if count < step {
+                return Err(Closed::ByPeer);
+            }
+            shard.metrics.connections.received_bytes.add(count as u64);
+        }
+        Ok(())
+    }
+}

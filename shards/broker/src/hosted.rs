@@ -1,0 +1,189 @@
+//! The partitions that a shard owns.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use ottla_batch::{Depth, TimestampType};
+use ottla_cluster::Topic;
+use ottla_cluster::config::{TimestampType as TimestampSetting, TopicSettings};
+use ottla_partition::{Partition, Rules};
+use ottla_reactor::Semaphore;
+use ottla_storage::{LogImage, LogSettings, LogSpec};
+use ottla_units::{LeaderEpoch, TopicPartition};
+
+use crate::metrics::Traffic;
+use crate::shard::Shard;
+
+/// Keys are random ids: their own bits are a hash already.
+#[derive(Default)]
+pub(crate) struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self.write_u64(u64::from_ne_bytes(word));
+        }
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        self.0 = (self.0.rotate_left(5) ^ word).wrapping_mul(0x517c_c1b7_2722_0a95);
+    }
+
+    fn write_i32(&mut self, number: i32) {
+        self.write_u64(u64::from(number.cast_unsigned()));
+    }
+
+    fn write_usize(&mut self, number: usize) {
+        self.write_u64(number as u64);
+    }
+}
+
+type ByKey<T> = HashMap<TopicPartition, T, BuildHasherDefault<IdHasher>>;
+
+/// A partition with what the broker knows about it.
+pub(crate) struct Host {
+    pub(crate) partition: Rc<Partition>,
+    pub(crate) rules: Cell<Rules>,
+    pub(crate) topic: Arc<str>,
+    pub(crate) traffic: Rc<Traffic>,
+}
+
+/// All of a shard's partitions.
+///
+/// *Lives on:* each shard.
+pub(crate) struct Hosts {
+    open: RefCell<ByKey<Rc<Host>>>,
+    /// What recovery found, until the partition is opened.
+    recovered: RefCell<HashMap<TopicPartition, LogImage>>,
+    /// Appends go one request at a time, so that one who waits for room keeps its place.
+    pub(crate) append_turn: Semaphore,
+}
+
+impl Default for Hosts {
+    fn default() -> Hosts {
+        Hosts { open: RefCell::default(), recovered: RefCell::default(), append_turn: Semaphore::new(1) }
+    }
+}
+
+impl Hosts {
+    /// One partition, if this shard has it.
+    pub(crate) fn get(&self, key: TopicPartition) -> Option<Rc<Host>> {
+        self.open.borrow().get(&key).cloned()
+    }
+
+    /// All of them.
+    pub(crate) fn all(&self) -> Vec<(TopicPartition, Rc<Host>)> {
+        self.open.borrow().iter().map(|(key, host)| (*key, Rc::clone(host))).collect()
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.open.borrow().len()
+    }
+
+    /// Keeps what recovery found for the partitions that are about to be opened.
+    pub(crate) fn recovered(&self, logs: HashMap<TopicPartition, LogImage>) {
+        *self.recovered.borrow_mut() = logs;
+    }
+
+    /// Nothing more of it will be opened.
+    pub(crate) fn all_recovered(&self) {
+        let left = self.recovered.take();
+        if !left.is_empty() {
+            tracing::warn!(partitions = left.len(), "recovered partitions belong to no topic");
+        }
+    }
+
+    /// Opens a partition.
+    pub(crate) async fn open(&self, shard: &Rc<Shard>, topic: &Arc<Topic>, key: TopicPartition) {
+        let settings = shard.settings().topics.with(&topic.overrides);
+        let found = self.recovered.borrow_mut().remove(&key);
+        let spec = LogSpec { key, topic: topic.name.to_string() };
+        let rules = rules(shard, &settings, topic);
+        let log = shard.store.open_log(&spec, found, log_settings(&settings, key));
+        let epoch = topic.partition(key.partition).map_or(LeaderEpoch::ZERO, |partition| partition.leader_epoch);
+        match Partition::open(shard.store.clone(), log, epoch, &rules, ottla_reactor::wall_clock()).await {
+            Ok(partition) => {
+                let host = Host {
+                    partition,
+                    rules: Cell::new(rules),
+                    topic: Arc::clone(&topic.name),
+                    traffic: shard.metrics.topic(&topic.name),
+                };
+                self.open.borrow_mut().insert(key, Rc::new(host));
+            }
+            Err(error) => tracing::error!(topic = %topic.name, partition = %key.partition, %error, "a partition cannot be opened"),
+        }
+    }
+
+    /// Gives the topic's partitions here the settings that it has now.
+    pub(crate) fn configure(&self, shard: &Rc<Shard>, topic: &Arc<Topic>) {
+        let mut settings = None;
+        for (index, _) in topic.indexed() {
+            let key = TopicPartition::new(topic.id, index);
+            if shard.owner(key) != shard.id {
+                continue;
+            }
+            let Some(host) = self.get(key) else { continue };
+            let settings = settings.get_or_insert_with(|| shard.settings().topics.with(&topic.overrides));
+            host.rules.set(rules(shard, settings, topic));
+            host.partition.log().set_settings(log_settings(settings, key));
+        }
+    }
+
+    /// Closes a partition whose topic is deleted, and removes its log.
+    pub(crate) async fn close(&self, shard: &Rc<Shard>, key: TopicPartition) {
+        let Some(host) = self.open.borrow_mut().remove(&key) else { return };
+        host.partition.close();
+        if let Err(error) = shard.store.delete_log(key).await {
+            tracing::error!(topic = %host.topic, partition = %key.partition, %error, "a deleted partition's files are left");
+        }
+    }
+
+    /// Refuses appends and ends all waiting fetches: they answer with what there is.
+    pub(crate) fn close_all(&self) {
+        for (_, host) in self.all() {
+            host.partition.close();
+        }
+    }
+}
+
+fn rules(shard: &Shard, settings: &TopicSettings, topic: &Topic) -> Rules {
+    let replicas = topic.partitions.first().map_or(1, |partition| partition.replicas.len());
+    Rules {
+        max_message_bytes: settings.max_message_bytes as usize,
+        timestamp_type: match settings.timestamp_type {
+            TimestampSetting::CreateTime => TimestampType::CreateTime,
+            TimestampSetting::LogAppendTime => TimestampType::LogAppendTime,
+        },
+        before_max_ms: settings.timestamp_before_max_ms,
+        after_max_ms: settings.timestamp_after_max_ms,
+        compaction: settings.cleanup.compact,
+        min_insync_replicas: settings.min_insync_replicas.min(u32::try_from(replicas).unwrap_or(u32::MAX)),
+        segment_bytes: u64::from(settings.segment_bytes),
+        depth: Depth::AllRecords,
+        producer_expiration_ms: i64::try_from(shard.settings().producers.expiration.as_millis()).unwrap_or(i64::MAX),
+    }
+}
+
+fn log_settings(settings: &TopicSettings, key: TopicPartition) -> LogSettings {
+    let age = i64::try_from(settings.segment_age.as_millis()).unwrap_or(i64::MAX);
+    let jitter = i64::try_from(settings.segment_jitter.as_millis()).unwrap_or(0);
+    // Every log has its own share of the jitter, the same at every start.
+    let share = if jitter > 0 { (u128::from_be_bytes(key.topic.to_bytes()) as i64 ^ i64::from(key.partition.get())).rem_euclid(jitter) } else { 0 };
+    LogSettings {
+        segment_bytes: u64::from(settings.segment_bytes),
+        segment_ms: age.saturating_sub(share),
+        segment_index_bytes: settings.segment_index_bytes,
+        index_interval_bytes: settings.index_interval_bytes,
+    }
+}

@@ -1,0 +1,127 @@
+//! Fetch sessions (KIP-227): what a consumer fetches is remembered, so that it sends and gets only what changes.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ottla_units::{Offset, PartitionIndex, ShardId, TopicId};
+use ottla_wire::fetch::FetchPartition;
+
+/// A session that was not used for so long gives way to a new one (`FetchSession.scala`).
+const EVICT_AFTER: Duration = Duration::from_secs(120);
+
+/// A partition of a session, or of a fetch without one.
+#[derive(Clone, Debug)]
+pub(crate) struct Wanted {
+    /// The topic's name; empty where it was named by id.
+    pub(crate) name: Arc<str>,
+    /// The topic's id; zero where it was named by name.
+    pub(crate) id: TopicId,
+    pub(crate) asked: FetchPartition,
+    /// What the last answer said; `None` before the first.
+    pub(crate) told: Option<Told>,
+}
+
+/// What a client was told of a partition.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Told {
+    pub(crate) high_watermark: Offset,
+    pub(crate) last_stable: Offset,
+    pub(crate) log_start: Offset,
+}
+
+impl Wanted {
+    pub(crate) fn is(&self, name: &str, id: TopicId, index: PartitionIndex) -> bool {
+        self.asked.index == index && self.id == id && (id != TopicId::ZERO || &*self.name == name)
+    }
+}
+
+/// What one client fetches again and again.
+pub(crate) struct Session {
+    /// The epoch that the next request must have.
+    pub(crate) epoch: i32,
+    /// Whether topics are named by id.
+    pub(crate) by_id: bool,
+    /// In the order in which they are served.
+    pub(crate) wanted: Vec<Wanted>,
+    last_used: Instant,
+}
+
+/// The sessions that were opened on this shard.
+///
+/// *Lives on:* each shard.
+pub(crate) struct Sessions {
+    shard: ShardId,
+    open: RefCell<HashMap<i32, Session>>,
+    random: Cell<u64>,
+}
+
+impl Sessions {
+    pub(crate) fn new(shard: ShardId) -> Sessions {
+        let seed = uuid::Uuid::new_v4().as_u64_pair().0 | 1;
+        Sessions { shard, open: RefCell::default(), random: Cell::new(seed ^ shard.index() as u64) }
+    }
+
+    /// How many are open.
+    pub(crate) fn len(&self) -> usize {
+        self.open.borrow().len()
+    }
+
+    /// The shard of a session by its number, among `shards`.
+    pub(crate) fn shard_of(session: i32, shards: usize) -> usize {
+        session.unsigned_abs() as usize % shards.max(1)
+    }
+
+    /// Opens a session if there is room among `max`; its number, or 0 for none.
+    pub(crate) fn open(&self, wanted: Vec<Wanted>, by_id: bool, now: Instant, max: usize, shards: usize) -> i32 {
+        let mut open = self.open.borrow_mut();
+        if open.len() >= max {
+            let oldest = open.iter().min_by_key(|(_, session)| session.last_used).map(|(id, session)| (*id, session.last_used));
+            match oldest {
+                Some((id, used)) if now.duration_since(used) > EVICT_AFTER => drop(open.remove(&id)),
+                _ => return 0,
+            }
+        }
+        loop {
+            let id = self.number(shards);
+            if id != 0 && !open.contains_key(&id) {
+                open.insert(id, Session { epoch: 1, by_id, wanted, last_used: now });
+                return id;
+            }
+        }
+    }
+
+    /// A number that leads back to this shard.
+    fn number(&self, shards: usize) -> i32 {
+        let mut x = self.random.get();
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        self.random.set(x);
+        let shards = shards.max(1) as u64;
+        let base = (x >> 33) / shards * shards + self.shard.index() as u64;
+        i32::try_from(base).unwrap_or(0)
+    }
+
+    /// Takes a session out while its fetch runs.
+    pub(crate) fn take(&self, id: i32) -> Option<Session> {
+        self.open.borrow_mut().remove(&id)
+    }
+
+    /// Puts a session back.
+    pub(crate) fn put(&self, id: i32, mut session: Session, now: Instant) {
+        session.last_used = now;
+        self.open.borrow_mut().insert(id, session);
+    }
+
+    /// Whether the number is that of an open session, and its epoch.
+    pub(crate) fn epoch(&self, id: i32) -> Option<i32> {
+        self.open.borrow().get(&id).map(|session| session.epoch)
+    }
+
+    /// Closes a session.
+    pub(crate) fn close(&self, id: i32) {
+        self.open.borrow_mut().remove(&id);
+    }
+}
