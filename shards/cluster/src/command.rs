@@ -161,6 +161,19 @@ pub enum TopicRef {
     Nameless,
 }
 
+impl TopicRef {
+    /// The topic under the names it was given, and why it is still there.
+    pub fn refused(self, refusal: Refusal) -> TopicDeleted {
+        let (name, id) = match self {
+            TopicRef::Name(name) => (Some(name), None),
+            TopicRef::Id(id) => (None, Some(id)),
+            TopicRef::Both(name, id) => (Some(name), Some(id)),
+            TopicRef::Nameless => (None, None),
+        };
+        TopicDeleted { name, id, outcome: Err(refusal) }
+    }
+}
+
 /// A topic to grow.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct MorePartitions {

@@ -529,6 +529,23 @@ pub fn exists(path: &Path) -> bool {
 /// # Errors
 /// The operating system's.
 pub fn free_space(path: &Path) -> io::Result<u64> {
+    space(path).map(|space| space.free)
+}
+
+/// How large a file system is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Space {
+    /// All of it, in bytes.
+    pub total: u64,
+    /// What this process may still use, in bytes.
+    pub free: u64,
+}
+
+/// The size of the file system of `path`.
+///
+/// # Errors
+/// The operating system's.
+pub fn space(path: &Path) -> io::Result<Space> {
     let name = c_path(path)?;
     let mut stat = MaybeUninit::<libc::statvfs>::uninit();
     // SAFETY: a terminated path, and one `statvfs` written into the local place.
@@ -537,7 +554,8 @@ pub fn free_space(path: &Path) -> io::Result<u64> {
     }
     // SAFETY: the call succeeded, so the place is filled.
     let stat = unsafe { stat.assume_init() };
-    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    let bytes = |blocks: u64| blocks.saturating_mul(stat.f_frsize);
+    Ok(Space { total: bytes(stat.f_blocks), free: bytes(stat.f_bavail) })
 }
 
 /// An exclusive lock on a file, held until it is dropped or the process ends.

@@ -93,7 +93,9 @@ pub(crate) fn respond(
             Err(refusal) => result
                 .with_error_code(refusal.code.code())
                 .with_error_message(fields::optional_text(refusal.message.as_deref())),
-            Ok(created) if version < SETTINGS_FROM => result.with_topic_id(fields::uuid(created.id)).with_error_message(None),
+            Ok(created) if version < SETTINGS_FROM => {
+                result.with_topic_id(fields::uuid(created.id)).with_error_message(None)
+            }
             Ok(created) => result
                 .with_topic_id(fields::uuid(created.id))
                 .with_error_message(None)

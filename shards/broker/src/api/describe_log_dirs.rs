@@ -31,8 +31,7 @@ pub(crate) async fn answer(
     let data = &shard.settings().node.data;
     let space = file::space(data)
         .inspect_err(|error| tracing::warn!(folder = %data.display(), %error, "the data folder's size is not known"));
-    let folder =
-        Folder { path: &data.to_string_lossy(), space: space.ok().map(|space| (space.total, space.free)) };
+    let folder = Folder { path: &data.to_string_lossy(), space: space.ok().map(|space| (space.total, space.free)) };
     respond(&image, context.version, &folder, &sizes.concat())
 }
 

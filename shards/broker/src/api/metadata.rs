@@ -75,7 +75,9 @@ pub(crate) struct Asking<'a> {
 /// An answer, and which topics have to be created because it was asked for them. They are answered as unknown, as with
 /// KRaft: the client asks again.
 pub(crate) fn respond(image: &Image, asking: Asking<'_>, request: &MetadataRequest) -> (MetadataResponse, Vec<String>) {
-    let Some(asked) = Asked::read(asking.version, request) else { return (refused(asking.version, request), Vec::new()) };
+    let Some(asked) = Asked::read(asking.version, request) else {
+        return (refused(asking.version, request), Vec::new());
+    };
     let operations = match request.include_topic_authorized_operations {
         true => fields::TOPIC_OPERATIONS,
         false => fields::OPERATIONS_NOT_ASKED,
@@ -148,7 +150,8 @@ impl<'a> Asked<'a> {
             // One id is enough for names without one to be passed over.
             return Some(Asked::Ids(ids.into_iter().filter(|id| !id.is_zero() && seen.insert(*id)).collect()));
         }
-        let names: Option<Vec<&str>> = topics.iter().map(|topic| topic.name.as_ref().map(|name| name.0.as_str())).collect();
+        let names: Option<Vec<&str>> =
+            topics.iter().map(|topic| topic.name.as_ref().map(|name| name.0.as_str())).collect();
         let mut seen = HashSet::new();
         Some(Asked::Names(names?.into_iter().filter(|name| seen.insert(*name)).collect()))
     }

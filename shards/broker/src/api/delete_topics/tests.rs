@@ -30,7 +30,8 @@ fn topics_are_named_by_one_list_or_the_other() {
     let request = DeleteTopicsRequest::default().with_topic_names(vec![name()]);
     let Command::DeleteTopics { topics } = command(5, &request) else { panic!() };
     assert_eq!(topics, [TopicRef::Name("a".to_owned())]);
-    let state = |name, id: u8| DeleteTopicState::default().with_name(name).with_topic_id(uuid::Uuid::from_bytes([id; 16]));
+    let state =
+        |name, id: u8| DeleteTopicState::default().with_name(name).with_topic_id(uuid::Uuid::from_bytes([id; 16]));
     let states = vec![state(Some(name()), 0), state(None, 1), state(Some(name()), 1), state(None, 0)];
     let Command::DeleteTopics { topics } = command(6, &DeleteTopicsRequest::default().with_topics(states)) else {
         panic!()

@@ -92,7 +92,8 @@ fn nothing_is_created_unless_both_agree() {
 
 #[test]
 fn ids_are_understood_from_version_12() {
-    let by_id = |id: u8| MetadataRequestTopic::default().with_name(None).with_topic_id(uuid::Uuid::from_bytes([id; 16]));
+    let by_id =
+        |id: u8| MetadataRequestTopic::default().with_name(None).with_topic_id(uuid::Uuid::from_bytes([id; 16]));
     let request = MetadataRequest::default().with_topics(Some(vec![by_id(1), by_id(9), by_id(1)]));
     assert_eq!(told(&respond(&image(), asking(12), &request).0), [(0, Some("a"), 3), (100, None, 0)]);
     let (response, _) = respond(&image(), asking(11), &request);
