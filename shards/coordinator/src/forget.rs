@@ -56,13 +56,16 @@ impl Groups {
 
     /// Forgets the offsets of topics that are gone.
     pub(crate) fn forget_topics(&mut self, topics: &[(String, TopicId)]) {
-        let gone: BTreeMap<&str, TopicId> = topics.iter().map(|(name, id)| (name.as_str(), *id)).collect();
+        let mut gone: BTreeMap<&str, Vec<TopicId>> = BTreeMap::new();
+        for (name, id) in topics {
+            gone.entry(name).or_default().push(*id);
+        }
         let ids: Vec<Rc<str>> = self.groups.keys().cloned().collect();
         for id in ids {
             let Some((group, mut turn)) = self.group(&id) else { continue };
             turn.split();
             group.forget_offsets(&mut turn, |topic, committed| {
-                gone.get(topic).is_some_and(|id| committed.topic_id.is_zero() || committed.topic_id == *id)
+                gone.get(topic).is_some_and(|ids| committed.topic_id.is_zero() || ids.contains(&committed.topic_id))
             });
         }
     }

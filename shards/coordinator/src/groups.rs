@@ -28,11 +28,13 @@ pub struct Groups {
     pending: VecDeque<Pending>,
 }
 
-/// One committed offset, for whoever measures lag.
+/// A group at a glance, for whoever measures.
+#[derive(Clone, Copy, Debug)]
+pub struct Summary<'a>(&'a Group);
+
+/// One committed offset.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct CommittedOffset<'a> {
-    /// Group id.
-    pub group: &'a str,
     /// Topic name.
     pub topic: &'a str,
     /// Topic id; zero when the commit did not say.
@@ -41,6 +43,33 @@ pub struct CommittedOffset<'a> {
     pub partition: i32,
     /// Where the group goes on reading.
     pub offset: Offset,
+}
+
+impl<'a> Summary<'a> {
+    /// Group id.
+    pub fn group(&self) -> &'a str {
+        &self.0.id
+    }
+
+    /// `Empty`, `PreparingRebalance`, `CompletingRebalance` or `Stable`.
+    pub fn state(&self) -> &'static str {
+        self.0.state.name()
+    }
+
+    /// How many members it has.
+    pub fn members(&self) -> usize {
+        self.0.members.len()
+    }
+
+    /// Its durable offsets, topic by topic. Allocates nothing.
+    pub fn committed(&self) -> impl Iterator<Item = CommittedOffset<'a>> {
+        self.0.offsets.all_durable().map(|(topic, partition, committed)| CommittedOffset {
+            topic,
+            topic_id: committed.topic_id,
+            partition,
+            offset: committed.offset,
+        })
+    }
 }
 
 /// What a step has decided so far.
@@ -190,17 +219,9 @@ impl Groups {
         self.groups.is_empty()
     }
 
-    /// Every durable committed offset. Allocates nothing.
-    pub fn committed(&self) -> impl Iterator<Item = CommittedOffset<'_>> {
-        self.groups.values().flat_map(|group| {
-            group.offsets.all_durable().map(|(topic, partition, committed)| CommittedOffset {
-                group: &group.id,
-                topic,
-                topic_id: committed.topic_id,
-                partition,
-                offset: committed.offset,
-            })
-        })
+    /// Every group at a glance. Allocates nothing.
+    pub fn summaries(&self) -> impl Iterator<Item = Summary<'_>> {
+        self.groups.values().map(Summary)
     }
 
     fn request(&mut self, token: Token, request: Request) {

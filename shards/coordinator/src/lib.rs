@@ -46,7 +46,7 @@ mod timers;
 
 // The machine: one file per step a group takes.
 mod groups;
-pub use groups::{CommittedOffset, Groups};
+pub use groups::{CommittedOffset, Groups, Summary};
 mod commit;
 mod forget;
 mod join;

@@ -2,7 +2,6 @@
 
 use std::rc::Rc;
 
-use bytes::Bytes;
 use ottla_units::Timestamp;
 
 use crate::event::Protocol;
@@ -90,7 +89,7 @@ fn restored(value: MemberValue, protocol: &str) -> Member {
         rebalance_timeout_ms: rebalance,
         session_timeout_ms: value.session_timeout_ms,
         protocols: vec![Protocol { name: protocol.to_owned(), metadata: value.subscription }],
-        assignment: Bytes::from(value.assignment),
+        assignment: value.assignment,
         joining: None,
         syncing: None,
         is_new: false,

@@ -31,7 +31,8 @@ fn an_id_that_is_not_used_is_forgotten() {
 
 #[test]
 fn bad_joins() {
-    let refusals: [(ErrorCode, fn(&mut JoinRequest)); 8] = [
+    type Spoil = fn(&mut JoinRequest);
+    let refusals: [(ErrorCode, Spoil); 8] = [
         (ErrorCode::InvalidGroupId, |join| join.group.clear()),
         (ErrorCode::InvalidSessionTimeout, |join| join.session_timeout_ms = 5_999),
         (ErrorCode::InvalidSessionTimeout, |join| join.session_timeout_ms = 1_800_001),
