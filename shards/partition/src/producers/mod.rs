@@ -52,11 +52,14 @@ pub struct Arrival {
     pub timestamp: Timestamp,
     /// Whether it belongs to a transaction.
     pub transactional: bool,
+    /// When it came, by this broker's clock: the time that a producer's silence counts from. Kafka counts from the records'
+    /// own times, and so forgets at once whoever sends old ones.
+    pub arrived: Timestamp,
 }
 
 impl Arrival {
     /// What there is to know of a batch of an idempotent producer; `None` for any other.
-    pub fn of(batch: &Batch<'_>) -> Option<Arrival> {
+    pub fn of(batch: &Batch<'_>, now: Timestamp) -> Option<Arrival> {
         batch.producer_id().is_some().then(|| Arrival {
             producer: batch.producer_id(),
             epoch: batch.producer_epoch(),
@@ -66,6 +69,7 @@ impl Arrival {
             last_offset: batch.last_offset(),
             timestamp: batch.max_timestamp(),
             transactional: batch.attributes().is_transactional(),
+            arrived: now,
         })
     }
 
@@ -90,6 +94,8 @@ pub struct EndMarker {
     pub offset: Offset,
     /// When it was written.
     pub timestamp: Timestamp,
+    /// When it came, by this broker's clock.
+    pub arrived: Timestamp,
     /// Whether the coordinator bumps the epoch with each end (transactions v2).
     pub bumps_epoch: bool,
 }
@@ -115,6 +121,8 @@ pub struct ProducerState {
     pub(crate) epoch: ProducerEpoch,
     pub(crate) coordinator_epoch: i32,
     pub(crate) last_timestamp: Timestamp,
+    /// When it was last heard of, by this broker's clock.
+    pub(crate) heard: Timestamp,
     pub(crate) transaction_start: Option<Offset>,
     /// The last batches, oldest first; only the first `retained` count.
     batches: [RetainedBatch; RETAINED_BATCHES],
@@ -134,6 +142,7 @@ impl ProducerState {
         epoch: ProducerEpoch::NONE,
         coordinator_epoch: -1,
         last_timestamp: Timestamp::NONE,
+        heard: Timestamp::NONE,
         transaction_start: None,
         batches: [ProducerState::NO_BATCH; RETAINED_BATCHES],
         retained: 0,
@@ -286,6 +295,7 @@ impl ProducerTable {
         let state = self.producers.entry(arrival.producer).or_insert(ProducerState::UNKNOWN);
         state.enter_epoch(arrival.epoch);
         state.last_timestamp = arrival.timestamp;
+        state.heard = arrival.arrived;
         state.retain(RetainedBatch {
             first_sequence: arrival.first_sequence,
             last_sequence: arrival.last_sequence,
@@ -326,15 +336,16 @@ impl ProducerTable {
         state.enter_epoch(marker.epoch);
         state.coordinator_epoch = marker.coordinator_epoch.unwrap_or(state.coordinator_epoch);
         state.last_timestamp = marker.timestamp;
+        state.heard = marker.arrived;
         let start = state.transaction_start.take()?;
         self.open.remove(&start);
         self.ended.insert(start, marker.offset);
         Some(start)
     }
 
-    /// Notes a batch that is in the log already.
-    pub fn replay(&mut self, batch: &Batch<'_>) {
-        let Some(arrival) = Arrival::of(batch) else { return };
+    /// Notes a batch that is in the log already. Its producer's silence counts from `now`.
+    pub fn replay(&mut self, batch: &Batch<'_>, now: Timestamp) {
+        let Some(arrival) = Arrival::of(batch, now) else { return };
         if !batch.attributes().is_control() {
             return self.record(&arrival);
         }
@@ -344,6 +355,7 @@ impl ProducerTable {
             coordinator_epoch: coordinator_epoch(batch),
             offset: arrival.last_offset,
             timestamp: arrival.timestamp,
+            arrived: now,
             bumps_epoch: false,
         });
     }
@@ -374,7 +386,7 @@ impl ProducerTable {
     /// (`producer.id.expiration.ms`). Says how many.
     pub fn forget_expired(&mut self, now: Timestamp, expiration_ms: i64) -> usize {
         let before = self.producers.len();
-        let expired = |state: &ProducerState| now.since(state.last_timestamp) >= expiration_ms;
+        let expired = |state: &ProducerState| now.since(state.heard) >= expiration_ms;
         self.producers.retain(|_, state| state.transaction_start.is_some() || !expired(state));
         before - self.producers.len()
     }
@@ -392,7 +404,7 @@ impl ProducerTable {
             return;
         }
         let silent = self.producers.iter().filter(|(_, state)| state.transaction_start.is_none());
-        let mut silent: Vec<_> = silent.map(|(&producer, state)| (state.last_timestamp, producer.get())).collect();
+        let mut silent: Vec<_> = silent.map(|(&producer, state)| (state.heard, producer.get())).collect();
         let forgotten = FORGOTTEN_AT_ONCE.min(silent.len());
         if let Some(last) = forgotten.checked_sub(1) {
             silent.select_nth_unstable(last);

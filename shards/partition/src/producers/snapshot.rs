@@ -77,11 +77,11 @@ impl ProducerTable {
         out
     }
 
-    /// A table from Kafka's snapshot file.
+    /// A table from Kafka's snapshot file. Producers' silence counts from `now`.
     ///
     /// # Errors
     /// When the bytes are not what [`ProducerTable::encode`] or Kafka wrote.
-    pub fn decode(bytes: &[u8]) -> Result<ProducerTable, SnapshotError> {
+    pub fn decode(bytes: &[u8], now: Timestamp) -> Result<ProducerTable, SnapshotError> {
         let length = SnapshotError::Length { bytes: bytes.len() };
         let mut fields = Fields { rest: bytes };
         let version = i16::from_be_bytes(fields.take().ok_or(length)?);
@@ -99,7 +99,8 @@ impl ProducerTable {
         }
         let mut table = ProducerTable::new();
         while !fields.rest.is_empty() {
-            let (producer, state) = fields.entry().ok_or(length)?;
+            let (producer, mut state) = fields.entry().ok_or(length)?;
+            state.heard = now;
             table.load(producer, state);
         }
         Ok(table)

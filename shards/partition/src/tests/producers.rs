@@ -17,6 +17,7 @@ pub(crate) fn arrival(producer: i64, epoch: i16, first: i32, count: i32, offset:
         last_offset: Offset::new(offset + i64::from(count) - 1),
         timestamp: Timestamp::new(1000 + offset),
         transactional: false,
+        arrived: Timestamp::new(1000 + offset),
     }
 }
 
@@ -105,6 +106,7 @@ fn end(producer: i64, epoch: i16, offset: i64, bumps_epoch: bool) -> EndMarker {
         coordinator_epoch: Some(5),
         offset: Offset::new(offset),
         timestamp: Timestamp::new(1000 + offset),
+        arrived: Timestamp::new(1000 + offset),
         bumps_epoch,
     }
 }
@@ -228,7 +230,7 @@ proptest! {
         }
         prop_assert_eq!(&again, &table);
         // A snapshot keeps each producer's epoch and last batch.
-        let loaded = ProducerTable::decode(&table.encode()).unwrap();
+        let loaded = ProducerTable::decode(&table.encode(), Timestamp::new(0)).unwrap();
         prop_assert_eq!(loaded.len(), table.len());
         for (producer, state) in table.iter() {
             let kept = loaded.get(producer).unwrap();

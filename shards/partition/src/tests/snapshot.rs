@@ -1,4 +1,4 @@
-use ottla_units::{Offset, ProducerId};
+use ottla_units::{Offset, ProducerId, Timestamp};
 use proptest::prelude::*;
 
 use super::producers::arrival;
@@ -21,14 +21,14 @@ fn the_bytes_are_kafkas() {
     expected.extend([0xff; 4]);
     expected.extend([0xff; 8]);
     assert_eq!(bytes, expected);
-    assert_eq!(ProducerTable::decode(&bytes).unwrap(), table);
+    assert_eq!(ProducerTable::decode(&bytes, Timestamp::new(1100)).unwrap(), table);
 }
 
 #[test]
 fn open_transactions_are_kept() {
     let mut table = ProducerTable::new();
     table.record(&Arrival { transactional: true, ..arrival(1, 0, 0, 1, 42) });
-    let loaded = ProducerTable::decode(&table.encode()).unwrap();
+    let loaded = ProducerTable::decode(&table.encode(), Timestamp::new(1100)).unwrap();
     assert_eq!(loaded.first_unstable_offset(), Some(Offset::new(42)));
     assert_eq!(loaded.get(ProducerId::new(1)).unwrap().transaction_start(), Some(Offset::new(42)));
 }
@@ -38,15 +38,15 @@ fn other_bytes_are_refused() {
     let mut bytes = ProducerTable::new().encode();
     assert_eq!(bytes.len(), 10);
     bytes[1] = 2;
-    assert_eq!(ProducerTable::decode(&bytes), Err(SnapshotError::UnknownVersion { version: 2 }));
+    assert_eq!(ProducerTable::decode(&bytes, Timestamp::new(1100)), Err(SnapshotError::UnknownVersion { version: 2 }));
     bytes[1] = 1;
     bytes[5] ^= 1;
-    assert!(matches!(ProducerTable::decode(&bytes), Err(SnapshotError::ChecksumMismatch { .. })));
-    assert_eq!(ProducerTable::decode(&[]), Err(SnapshotError::Length { bytes: 0 }));
+    assert!(matches!(ProducerTable::decode(&bytes, Timestamp::new(1100)), Err(SnapshotError::ChecksumMismatch { .. })));
+    assert_eq!(ProducerTable::decode(&[], Timestamp::new(1100)), Err(SnapshotError::Length { bytes: 0 }));
     let mut claims = vec![0, 1, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff];
     let crc = crc32c::crc32c(&claims[6..]);
     claims[2..6].copy_from_slice(&crc.to_be_bytes());
-    assert_eq!(ProducerTable::decode(&claims), Err(SnapshotError::Length { bytes: 10 }));
+    assert_eq!(ProducerTable::decode(&claims, Timestamp::new(1100)), Err(SnapshotError::Length { bytes: 10 }));
 }
 
 proptest! {
@@ -56,7 +56,7 @@ proptest! {
         bytes.extend(entry);
         let crc = crc32c::crc32c(&bytes[6..]);
         bytes[2..6].copy_from_slice(&crc.to_be_bytes());
-        let mut table = ProducerTable::decode(&bytes).unwrap();
+        let mut table = ProducerTable::decode(&bytes, Timestamp::new(1100)).unwrap();
         let (producer, _) = table.iter().next().unwrap();
         let next = arrival(producer.get(), 0, 0, 1, 5);
         if table.check(&next, crate::Origin::Client) == Ok(None) {
