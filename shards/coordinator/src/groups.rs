@@ -62,7 +62,7 @@ impl<'a> Summary<'a> {
     }
 
     /// Its durable offsets, topic by topic. Allocates nothing.
-    pub fn committed(&self) -> impl Iterator<Item = CommittedOffset<'a>> {
+    pub fn committed(&self) -> impl Iterator<Item = CommittedOffset<'a>> + use<'a> {
         self.0.offsets.all_durable().map(|(topic, partition, committed)| CommittedOffset {
             topic,
             topic_id: committed.topic_id,
