@@ -6,7 +6,7 @@ fn near(length: usize) -> usize {
 }
 
 /// Of `names`, the one that `wrong` was most likely meant to be.
-pub(super) fn nearest<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let ranked = names.into_iter().map(|name| (distance(wrong, name), name));
     let (distance, name) = ranked.min_by_key(|(distance, _)| *distance)?;
     (distance <= near(wrong.chars().count())).then_some(name)
