@@ -6,6 +6,9 @@
 // What a person types.
 pub mod cli;
 
+// What a broker is started with.
+pub mod config;
+
 // What the command line speaks to a broker with.
 pub mod client;
 

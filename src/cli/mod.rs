@@ -15,7 +15,7 @@ pub use failure::Failure;
 mod connect;
 mod format;
 mod record;
-mod suggest;
+pub(crate) mod suggest;
 mod text;
 
 // The commands.
