@@ -1,0 +1,98 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ottla_broker::metrics::{GroupGauges, PartitionGauges, Snapshot, TopicSnapshot};
+
+/// Every number of the process at one moment: what the metrics are computed from.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// What each shard counted.
+    pub shards: Vec<Snapshot>,
+    /// What the controller knows.
+    pub cluster: ClusterGauges,
+}
+
+/// What the controller knows.
+#[derive(Clone, Debug)]
+pub struct ClusterGauges {
+    /// This cluster's id.
+    pub cluster_id: String,
+    /// This broker's id.
+    pub node_id: i32,
+    /// What this broker is doing.
+    pub state: BrokerState,
+    /// Brokers that are registered.
+    pub brokers: u64,
+    /// Topics, internal ones included.
+    pub topics: u64,
+    /// Partitions, of internal topics included.
+    pub partitions: u64,
+}
+
+/// What a broker is doing (`org.apache.kafka.metadata.BrokerState`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BrokerState {
+    /// Not started yet.
+    NotRunning,
+    /// Reading its logs.
+    Recovery,
+    /// Serving.
+    Running,
+    /// Stopping.
+    ShuttingDown,
+}
+
+impl BrokerState {
+    /// Kafka's number for it.
+    pub const fn code(self) -> i64 {
+        match self {
+            BrokerState::NotRunning => 0,
+            BrokerState::Recovery => 2,
+            BrokerState::Running => 3,
+            BrokerState::ShuttingDown => 7,
+        }
+    }
+}
+
+impl Report {
+    /// Every partition, whichever shard owns it.
+    pub(super) fn partitions(&self) -> impl Iterator<Item = &PartitionGauges> {
+        self.shards.iter().flat_map(|shard| &shard.partitions)
+    }
+
+    /// Every group, whichever shard coordinates it.
+    pub(super) fn groups(&self) -> impl Iterator<Item = &GroupGauges> {
+        self.shards.iter().flat_map(|shard| &shard.groups)
+    }
+
+    /// One number of every topic's traffic, the shards' parts added up.
+    pub(super) fn by_topic(&self, number: fn(&TopicSnapshot) -> u64) -> BTreeMap<&str, u64> {
+        let mut sums = BTreeMap::new();
+        for topic in self.shards.iter().flat_map(|shard| &shard.topics) {
+            *sums.entry(&*topic.topic).or_insert(0) += number(topic);
+        }
+        sums
+    }
+
+    /// How many partitions each topic has here.
+    pub(super) fn partition_counts(&self) -> BTreeMap<&str, u64> {
+        let mut counts = BTreeMap::new();
+        for partition in self.partitions() {
+            *counts.entry(&*partition.topic).or_insert(0) += 1;
+        }
+        counts
+    }
+
+    /// For every offset that a group committed: group, topic, partition, the offset, and how many records are behind it (none for a
+    /// partition that is not there).
+    pub(super) fn committed(&self) -> Vec<(&GroupGauges, &Arc<str>, i32, i64, Option<i64>)> {
+        let ends: std::collections::HashMap<(&str, i32), i64> =
+            self.partitions().map(|place| ((&*place.topic, place.partition), place.high_watermark)).collect();
+        let commits = self.groups().flat_map(|group| group.committed.iter().map(move |commit| (group, commit)));
+        let with_lag = commits.map(|(group, (topic, partition, offset))| {
+            let end = ends.get(&(&**topic, *partition));
+            (group, topic, *partition, *offset, end.map(|end| (end - offset).max(0)))
+        });
+        with_lag.collect()
+    }
+}
