@@ -4,17 +4,20 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ottla_broker::Done;
 use ottla_cluster::decide::{self, Context, Rules, Settings};
 use ottla_cluster::{Answer, Command, Image, Record, Refusal};
 use ottla_units::{ErrorCode, TopicId};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 mod identity;
+mod line;
 mod log;
 #[cfg(test)]
 mod tests;
 
 pub use identity::{FORMAT_VERSION, Identity, IdentityError};
+pub use line::{Line, line, publish};
 pub use log::LogError;
 use log::MetadataLog;
 
@@ -159,12 +162,17 @@ fn random_id() -> TopicId {
 }
 
 /// A command and where its answer goes.
-#[derive(Debug)]
 pub struct Request {
     /// What to do.
     pub command: Command,
     /// Who is told.
-    pub answer: oneshot::Sender<Answer>,
+    pub answer: Done<Answer>,
+}
+
+impl std::fmt::Debug for Request {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Request").field("command", &self.command).finish_non_exhaustive()
+    }
 }
 
 /// Serves requests until nobody can send one. `publish` sends a new image to every shard and waits until each has opened
@@ -186,8 +194,7 @@ where
         if let Some(image) = changed {
             publish(image).await;
         }
-        // Who asked may be gone; what was decided stays.
-        let _ = answer.send(said);
+        answer(said);
         if controller.is_poisoned() {
             return Err(LogError::Poisoned);
         }

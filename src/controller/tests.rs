@@ -168,9 +168,10 @@ async fn answers_come_after_every_shard_has_the_image() {
         }
     }));
     for topic in 1..5 {
-        let (answer, told) = oneshot::channel();
+        let (answer, told) = tokio::sync::oneshot::channel();
         let topics = vec![NewTopic::with_defaults(format!("t{topic}"))];
         let command = Command::CreateTopics { topics, validate_only: false };
+        let answer: Done<Answer> = Box::new(move |said| answer.send(said).unwrap());
         commands.send(Request { command, answer }).await.unwrap();
         assert!(matches!(told.await, Ok(Answer::TopicsCreated(_))));
         assert_eq!(applied.load(Ordering::SeqCst), topic);

@@ -94,7 +94,14 @@ async fn route(shard: &Rc<Shard>, connection: &Connection, request: Bytes) -> Re
         _ => {}
     }
     message_routes! { shard, context, body;
+        Metadata => metadata,
         ApiVersions => api_versions,
+        CreateTopics => create_topics,
+        DeleteTopics => delete_topics,
+        DescribeLogDirs => describe_log_dirs,
+        CreatePartitions => create_partitions,
+        DescribeCluster => describe_cluster,
+        DescribeTopicPartitions => describe_topic_partitions,
     }
 }
 
