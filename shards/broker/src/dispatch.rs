@@ -94,11 +94,18 @@ async fn route(shard: &Rc<Shard>, connection: &Connection, request: Bytes) -> Re
         _ => {}
     }
     message_routes! { shard, context, body;
+        ListOffsets => list_offsets,
         Metadata => metadata,
+        FindCoordinator => find_coordinator,
+        SaslHandshake => sasl_handshake,
         ApiVersions => api_versions,
         CreateTopics => create_topics,
         DeleteTopics => delete_topics,
+        DeleteRecords => delete_records,
+        InitProducerId => init_producer_id,
+        OffsetForLeaderEpoch => offset_for_leader_epoch,
         DescribeLogDirs => describe_log_dirs,
+        SaslAuthenticate => sasl_authenticate,
         CreatePartitions => create_partitions,
         DescribeCluster => describe_cluster,
         DescribeTopicPartitions => describe_topic_partitions,
