@@ -17,3 +17,6 @@ pub mod admin;
 
 // Who decides what the cluster is.
 pub mod controller;
+
+// The process, from its configuration to its last checkpoint.
+pub mod server;

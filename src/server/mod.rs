@@ -1,0 +1,373 @@
+//! `ottla start`: the process from its configuration to its last checkpoint.
+//!
+//! The main thread recovers the data folder, binds the listeners, starts the shards, and is then the control thread: the
+//! controller, the admin endpoint and signals.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ottla_broker::{Launch, Letter, Letterboxes, Running, launch};
+use ottla_cluster::config::{BrokerSettings, Catalogue, Endpoint, SecurityProtocol};
+use ottla_cluster::decide::Rules;
+use ottla_cluster::{Broker, Command, Image, Listener as Announced};
+use ottla_reactor::file::FileLock;
+use ottla_reactor::probe::{self, Kernel};
+use ottla_reactor::socket::Listener;
+use ottla_storage::{Layout, LogSpec, RecoverOptions, Recovery};
+use ottla_units::{ByteSize, TopicPartition};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::admin;
+use crate::config::{Loaded, announced};
+use crate::controller::{self, COMMANDS_WAITING_MAX, Controller, Identity};
+
+// The shards' way to the controller, and back.
+mod bridge;
+use bridge::Bridge;
+
+// What the admin endpoint is told.
+mod observe;
+
+// Logs.
+mod logging;
+pub use logging::init as init_logging;
+
+/// Memory for requests under way, in each shard, in bytes.
+const REQUEST_MEMORY: u64 = 128 << 20;
+/// Fewer descriptors than this, and a broker with a few thousand partitions and clients runs into the limit.
+const NOFILE_WANTED: u64 = 4096;
+
+/// Why a broker did not start, or ended.
+#[derive(Debug)]
+pub struct Stopped {
+    /// What happened.
+    pub what: String,
+    /// What to do about it.
+    pub next: Option<String>,
+}
+
+impl Stopped {
+    fn because(what: impl std::fmt::Display) -> Stopped {
+        Stopped { what: what.to_string(), next: None }
+    }
+
+    fn next(mut self, next: impl Into<String>) -> Stopped {
+        self.next = Some(next.into());
+        self
+    }
+}
+
+/// Runs a broker until it is told to stop.
+///
+/// # Errors
+/// What kept it from starting, or made it end.
+pub fn run(loaded: Loaded) -> Result<(), Stopped> {
+    let begun = Instant::now();
+    let kernel = probe::kernel().map_err(|error| Stopped::because(probe::explain(&error)))?;
+    let nofile = probe::raise_nofile();
+    if nofile < NOFILE_WANTED {
+        tracing::warn!(nofile, "few files may be open: run `ulimit -n 1048576`, or `LimitNOFILE=1048576` in the unit file");
+    }
+    let ground = Ground::prepare(&loaded)?;
+    let (listeners, bound) = bind(&loaded.settings.node.listeners)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Stopped::because)?;
+    runtime.block_on(serve(loaded, kernel, ground, listeners, bound, begun))
+}
+
+/// The data folder, taken and read.
+struct Ground {
+    layout: Layout,
+    _lock: FileLock,
+    controller: Controller,
+    recovery: Recovery,
+}
+
+impl Ground {
+    fn prepare(loaded: &Loaded) -> Result<Ground, Stopped> {
+        let settings = &loaded.settings;
+        let mut layout = Layout::below(&settings.node.data);
+        if let Some(journal) = &settings.own.journal {
+            layout.journal.clone_from(journal);
+        }
+        on_reactor(layout.create())?.map_err(|error| {
+            Stopped::because(error).next(format!("choose a folder that this user may write to: --data DIR (now {})", layout.data.display()))
+        })?;
+        let lock = layout.lock().map_err(|error| Stopped::because(error).next("stop that broker, or use another folder: --data DIR"))?;
+        let identity = Identity::load_or_create(&layout.meta_properties(), settings.node.id).map_err(Stopped::because)?;
+        let options = controller::Options {
+            folder: layout.metadata(),
+            cluster_id: identity.cluster_id,
+            rules: rules(settings),
+            settings: Box::new(Catalogue::new(settings.node.id, Arc::clone(&loaded.started_with))),
+        };
+        let controller = Controller::open(options).map_err(Stopped::because)?;
+        let specs = logs(controller.image());
+        let options = RecoverOptions { accept_loss: accepts_loss(loaded), ..RecoverOptions::default() };
+        let recovery = on_reactor(ottla_storage::recover(&layout, &specs, &options))?.map_err(|error| {
+            Stopped::because(error)
+                .next(format!("look closer with `ottla log verify {}`; nothing was changed", layout.data.display()))
+        })?;
+        Ok(Ground { layout, _lock: lock, controller, recovery })
+    }
+}
+
+fn on_reactor<F: Future>(future: F) -> Result<F::Output, Stopped> {
+    ottla_reactor::block_on(future).map_err(|error| Stopped::because(probe::explain(&error)))
+}
+
+fn rules(settings: &BrokerSettings) -> Rules {
+    Rules {
+        partitions: settings.creation.partitions,
+        replication_factor: settings.creation.replication_factor,
+        delete_topics: settings.creation.deletable,
+    }
+}
+
+fn accepts_loss(loaded: &Loaded) -> bool {
+    loaded.started_with.get("ottla.journal.accept.loss").is_some_and(|value| value == "true")
+}
+
+/// Every log that should be there.
+fn logs(image: &Image) -> Vec<LogSpec> {
+    let mut specs = Vec::with_capacity(image.partition_count());
+    for topic in image.topics() {
+        for (index, _) in topic.indexed() {
+            specs.push(LogSpec { key: TopicPartition::new(topic.id, index), topic: topic.name.to_string() });
+        }
+    }
+    specs
+}
+
+/// Takes every address; where one cannot be had, says which and why.
+fn bind(endpoints: &[Endpoint]) -> Result<(Vec<(String, Listener)>, Vec<SocketAddr>), Stopped> {
+    let mut listeners = Vec::with_capacity(endpoints.len());
+    let mut bound = Vec::with_capacity(endpoints.len());
+    for endpoint in endpoints {
+        if endpoint.protocol != SecurityProtocol::Plaintext {
+            return Err(Stopped::because(format!("listener {endpoint}: {} is not served yet", endpoint.protocol.name()))
+                .next("use a PLAINTEXT listener"));
+        }
+        let listener = bind_one(endpoint)?;
+        bound.push(listener.local_address().map_err(Stopped::because)?);
+        listeners.push((endpoint.name.clone(), listener));
+    }
+    Ok((listeners, bound))
+}
+
+fn bind_one(endpoint: &Endpoint) -> Result<Listener, Stopped> {
+    let host = if endpoint.host.is_empty() { "0.0.0.0" } else { &endpoint.host };
+    let addresses = (host, endpoint.port).to_socket_addrs().map_err(|error| {
+        Stopped::because(format!("listener {endpoint}: {host} is no address of this host: {error}")).next("choose another: --listen HOST:PORT")
+    })?;
+    let mut last = None;
+    for address in addresses {
+        match Listener::bind(address) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => last = Some(error),
+        }
+    }
+    let error = last.map_or_else(|| "no such address".to_owned(), |error| error.to_string());
+    Err(Stopped::because(format!("cannot listen on {endpoint}: {error}"))
+        .next("stop what uses that port (`ss -ltnp` shows it), or choose another: --listen HOST:PORT"))
+}
+
+async fn serve(
+    loaded: Loaded,
+    kernel: Kernel,
+    ground: Ground,
+    listeners: Vec<(String, Listener)>,
+    bound: Vec<SocketAddr>,
+    begun: Instant,
+) -> Result<(), Stopped> {
+    let Ground { layout, _lock, mut controller, recovery } = ground;
+    register(&mut controller, &loaded.settings, &bound)?;
+    let image = Arc::clone(controller.image());
+    let recovered = recovery.report.to_string();
+    let (commands, waiting) = mpsc::channel(COMMANDS_WAITING_MAX);
+    let (ready, mut readiness) = mpsc::unbounded_channel();
+    let (failed, mut failures) = mpsc::unbounded_channel();
+    let cores = cores(&loaded.settings);
+    let shards = cores.len();
+    let launched = launch(Launch {
+        started_with: Arc::clone(&loaded.started_with),
+        settings: loaded.settings.clone(),
+        layout: layout.clone(),
+        image,
+        recovery,
+        cores: cores.clone(),
+        listeners,
+        request_memory_bytes: REQUEST_MEMORY,
+        controller: Box::new(move || Box::new(Bridge::new(commands.clone()))),
+        on_failure: Arc::new(move |why| drop(failed.send(why))),
+        on_ready: Arc::new(move |shard| drop(ready.send(shard))),
+    })
+    .map_err(Stopped::because)?;
+    let Running { letterboxes, shards: threads } = launched;
+    let (queries, asked) = mpsc::channel(admin::QUERIES_MAX);
+    let admin = admin_endpoint(&loaded.settings, queries).await?;
+    for _ in 0..shards {
+        match readiness.recv().await {
+            Some(Ok(_)) => {}
+            Some(Err(why)) => return Err(Stopped::because(why)),
+            None => return Err(Stopped::because("a shard ended before it served")),
+        }
+    }
+    summary(&loaded.settings, &kernel, &layout, &cores, &bound, admin, &recovered, begun);
+    let outcome = tokio::select! {
+        stopped = until_signal() => stopped,
+        why = failures.recv() => Err(Stopped::because(format!("storage failed: {}", why.unwrap_or_default()))
+            .next("nothing was acknowledged after the failure; mend the disk and start again: what was acknowledged is recovered")),
+        died = control(controller, waiting, asked, letterboxes.clone()) => died,
+    };
+    if outcome.is_err() {
+        // Nothing may be flushed after a failed flush: end at once.
+        return outcome;
+    }
+    stop(letterboxes, threads).await
+}
+
+/// Tells the cluster where this broker listens.
+fn register(controller: &mut Controller, settings: &BrokerSettings, bound: &[SocketAddr]) -> Result<(), Stopped> {
+    let listeners: Vec<Announced> = announced(&settings.node, bound);
+    let rack = settings.node.rack.as_deref().map(Arc::from);
+    let broker = Broker { id: settings.node.id, listeners, rack, fenced: false };
+    if controller.image().broker(broker.id) == Some(&broker) {
+        return Ok(());
+    }
+    match controller.handle(Command::RegisterBroker(broker)).0 {
+        ottla_cluster::Answer::Failed(refusal) => Err(Stopped::because(refusal)),
+        _ => Ok(()),
+    }
+}
+
+/// The core of each shard: one for each core that the process may use, or as many as `ottla.shards` says.
+fn cores(settings: &BrokerSettings) -> Vec<Option<usize>> {
+    let cores = ottla_reactor::cores();
+    let count = settings.own.shards.map_or(cores.len().max(1), usize::from);
+    (0..count).map(|shard| if count <= cores.len() { cores.get(shard).copied() } else { None }).collect()
+}
+
+async fn admin_endpoint(settings: &BrokerSettings, queries: mpsc::Sender<admin::Query>) -> Result<Option<SocketAddr>, Stopped> {
+    let Some(address) = &settings.own.admin else { return Ok(None) };
+    let listener = tokio::net::TcpListener::bind(address).await.map_err(|error| {
+        Stopped::because(format!("cannot serve metrics on {address}: {error}")).next("choose another: --set ottla.admin.listen=HOST:PORT")
+    })?;
+    let bound = listener.local_addr().map_err(Stopped::because)?;
+    tokio::spawn(async move {
+        if let Err(error) = admin::serve(listener, queries).await {
+            tracing::error!(%error, "the admin endpoint has ended");
+        }
+    });
+    Ok(Some(bound))
+}
+
+#[expect(clippy::too_many_arguments, reason = "one line each of what a person is told at the start")]
+fn summary(
+    settings: &BrokerSettings,
+    kernel: &Kernel,
+    layout: &Layout,
+    cores: &[Option<usize>],
+    bound: &[SocketAddr],
+    admin: Option<SocketAddr>,
+    recovered: &str,
+    begun: Instant,
+) {
+    let pinned: Vec<String> = cores.iter().map(|core| core.map_or_else(|| "any".to_owned(), |core| core.to_string())).collect();
+    let direct = probe::direct_io(&layout.data);
+    if !direct {
+        tracing::warn!(folder = %layout.data.display(), "this file system has no O_DIRECT: files go through the page cache");
+    }
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        node = settings.node.id.get(),
+        shards = cores.len(),
+        cores = pinned.join(","),
+        data = %layout.data.display(),
+        journal = %format!("{} a shard in {}", ByteSize::new(settings.own.journal_bytes), layout.journal.display()),
+        durability = "acks=all answers after the flush, acks=1 after the write",
+        direct_io = direct,
+        %kernel,
+        recovered,
+        "ottla starts"
+    );
+    if let Some(admin) = admin {
+        tracing::info!("metrics on http://{admin}/metrics");
+    }
+    for (endpoint, address) in settings.node.listeners.iter().zip(bound) {
+        println!("listening on {}://{address}", endpoint.name);
+    }
+    if let Some(address) = bound.first() {
+        let millis = begun.elapsed().as_millis();
+        println!("ready after {millis} ms; point a client at bootstrap.servers={address}");
+    }
+}
+
+async fn until_signal() -> Result<(), Stopped> {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        return Err(Stopped::because("signals cannot be received"));
+    };
+    tokio::select! {
+        _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
+        _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
+    }
+    Ok(())
+}
+
+/// Decides changes and answers the admin endpoint, until something ends for good.
+async fn control(
+    controller: Controller,
+    commands: mpsc::Receiver<controller::Request>,
+    queries: mpsc::Receiver<admin::Query>,
+    letterboxes: Letterboxes,
+) -> Result<(), Stopped> {
+    let (newest, image) = tokio::sync::watch::channel(Arc::clone(controller.image()));
+    let boxes = letterboxes.clone();
+    let publish = move |image: Arc<Image>| {
+        newest.send_replace(Arc::clone(&image));
+        publish(boxes.clone(), image)
+    };
+    tokio::select! {
+        ended = controller::run(controller, commands, publish) => match ended {
+            Ok(()) => Ok(()),
+            Err(error) => Err(Stopped::because(error)),
+        },
+        () = observe::answer(queries, letterboxes, image) => Ok(()),
+    }
+}
+
+/// Hands every shard the new image and waits until all have applied it.
+async fn publish(letterboxes: Letterboxes, image: Arc<Image>) {
+    let mut applied = Vec::with_capacity(letterboxes.len());
+    for letterbox in &letterboxes {
+        let (done, wait) = oneshot::channel();
+        let mut letter = Letter::Image { image: Arc::clone(&image), applied: Box::new(move |()| drop(done.send(()))) };
+        while let Err(back) = letterbox.post(letter) {
+            letter = back;
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        applied.push(wait);
+    }
+    for wait in applied {
+        // A shard that is gone applies nothing any more.
+        let _ = wait.await;
+    }
+}
+
+async fn stop<T: Send + 'static>(letterboxes: Letterboxes, threads: ottla_reactor::Shards<T>) -> Result<(), Stopped> {
+    for letterbox in &letterboxes {
+        if letterbox.post(Letter::Stop).is_err() {
+            return Err(Stopped::because("a shard does not take letters any more"));
+        }
+    }
+    let joined = tokio::task::spawn_blocking(move || threads.join().map(drop)).await;
+    match joined {
+        Ok(Ok(())) => {
+            tracing::info!("stopped cleanly");
+            Ok(())
+        }
+        Ok(Err(error)) => Err(Stopped::because(error)),
+        Err(error) => Err(Stopped::because(error)),
+    }
+}
