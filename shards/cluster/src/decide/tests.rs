@@ -313,3 +313,64 @@ fn internal_topics_are_as_their_coordinators_want_them() {
     let created = cluster.create_one(NewTopic::on_demand("plain", &creation, 1)).unwrap();
     assert_eq!((created.partitions, created.overrides.len()), (1, 0));
 }
+
+/// A command out of three numbers; names and ids repeat often enough to meet each other.
+fn any_command(image: &Image, (kind, which, value): (u8, u8, u8)) -> Command {
+    let names = ["a.b", "a_b", "c", "d e", "", "__consumer_offsets"];
+    let name = |n: u8| names[usize::from(n) % names.len()].to_owned();
+    let id = |n: u8| image.topic_named(&name(n)).map_or(TopicId::from_bytes([n; 16]), |topic| topic.id);
+    let count = i32::from(value % 7) - 2;
+    let brokers = |n: u8| (0..n % 3).map(|id| BrokerId::new(i32::from(id) + 1)).collect::<Vec<_>>();
+    match kind % 6 {
+        0 => {
+            let many = [name(which), name(value), name(which.wrapping_add(value))];
+            let topics = many.iter().map(|name| topic(name, count, i16::from(value % 3)));
+            Command::CreateTopics { topics: topics.collect(), validate_only: value.is_multiple_of(5) }
+        }
+        1 => {
+            let assignments = (0..i32::from(value % 3)).map(|index| (index, brokers(value.wrapping_add(1)))).collect();
+            let topics = vec![NewTopic { assignments, ..NewTopic::with_defaults(name(which)) }];
+            Command::CreateTopics { topics, validate_only: false }
+        }
+        2 => {
+            let topics = vec![TopicRef::Name(name(which)), TopicRef::Id(id(value)), TopicRef::Name(name(value))];
+            Command::DeleteTopics { topics }
+        }
+        3 => {
+            let assignments = value.is_multiple_of(4).then(|| vec![brokers(value); usize::from(value % 3)]);
+            let grow = |name| MorePartitions { name, count: count + 2, assignments: assignments.clone() };
+            let topics = vec![grow(name(which)), grow(name(value))];
+            Command::CreatePartitions { topics, validate_only: value.is_multiple_of(7) }
+        }
+        4 => {
+            let ops = vec![(format!("key{}", value % 3), Op::Set, Some(value.to_string()))];
+            let resource =
+                if which.is_multiple_of(2) { Resource::Topic(name(value)) } else { Resource::Group(name(value)) };
+            let alterations = vec![Alteration { resource, change: Change::Incremental(ops) }];
+            Command::AlterConfigs { alterations, validate_only: false }
+        }
+        _ => Command::AllocateProducerIds,
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig {
+        cases: 200,
+        failure_persistence: None,
+        ..proptest::prelude::ProptestConfig::default()
+    })]
+
+    /// Whatever is asked, the records of a decision fit the image it was made on, as one whole.
+    #[test]
+    fn decisions_fit(steps in proptest::collection::vec(proptest::prelude::any::<(u8, u8, u8)>(), 0..60)) {
+        let mut cluster = Cluster::new(2);
+        for step in steps {
+            let command = any_command(&cluster.image, step);
+            // Applies the records, or panics.
+            cluster.run(command);
+            let mut again = Image::default();
+            again.apply_all(&cluster.image.snapshot()).unwrap();
+            assert_eq!(again, cluster.image);
+        }
+    }
+}
