@@ -26,6 +26,9 @@ mod hosted;
 mod links;
 mod shard;
 
+// How much it logs.
+pub mod loggers;
+
 // What it counts while it works.
 pub mod metrics;
 mod scrape;
