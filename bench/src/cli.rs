@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
+use ottla_bench::broker::BrokerCommand;
 use ottla_bench::compare::{self, Plan};
 use ottla_bench::connection::resolve;
 use ottla_bench::measure::Timing;
 use ottla_bench::workload::{self, TABLE, Target, Workload};
-use ottla_bench::{process, report};
+use ottla_bench::{process, report, verify};
 
 /// Raw load, comparisons and crash proofs for any Kafka-compatible broker.
 #[derive(Debug, Parser)]
@@ -28,6 +29,8 @@ enum Command {
     Run(Box<Run>),
     /// Runs workloads against several brokers in turn; writes every run, medians and ratios.
     Compare(Compare),
+    /// Kills a broker under load again and again; proves that nothing acknowledged is lost or doubled.
+    VerifyKill(VerifyKill),
 }
 
 #[derive(Debug, Args)]
@@ -102,6 +105,64 @@ struct Compare {
     data: String,
 }
 
+#[derive(Debug, Args)]
+struct Broker {
+    /// Where the broker will listen, HOST:PORT
+    #[arg(long)]
+    listen: String,
+    /// Where its output goes
+    #[arg(long, default_value = "ottla-bench-broker.log")]
+    log: PathBuf,
+    /// Seconds that a start may take
+    #[arg(long, default_value_t = 60)]
+    start_timeout: u64,
+    /// How to start it: program and arguments
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    command: Vec<String>,
+}
+
+impl Broker {
+    fn command(&self) -> anyhow::Result<BrokerCommand> {
+        Ok(BrokerCommand { words: self.command.clone(), addr: resolve(&self.listen)?, log: self.log.clone() })
+    }
+}
+
+#[derive(Debug, Args)]
+struct VerifyKill {
+    /// Crashes
+    #[arg(long, default_value_t = 20)]
+    rounds: u64,
+    /// What everything random follows from; a round's own seed is this plus its number
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Partitions of each round's topic
+    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u16).range(1..))]
+    partitions: u16,
+    /// Producers, a connection each
+    #[arg(long, default_value_t = 16)]
+    writers: u32,
+    /// Earliest moment of a crash, milliseconds after the load's start
+    #[arg(long, default_value_t = 100)]
+    kill_after_min_ms: u64,
+    /// Latest moment of a crash
+    #[arg(long, default_value_t = 2_000)]
+    kill_after_max_ms: u64,
+    /// MiB acknowledged after which the crash comes at once
+    #[arg(long, default_value_t = 256)]
+    mib_max: u64,
+    /// One round in so many ends with SIGTERM instead; 0 for none
+    #[arg(long, default_value_t = 0)]
+    stop_one_in: u64,
+    /// One restart in so many is killed while it recovers; 0 for none
+    #[arg(long, default_value_t = 4)]
+    kill_recovery_one_in: u64,
+    /// An argument more on every second start, such as another number of cores; several times
+    #[arg(long, allow_hyphen_values = true)]
+    alternate: Vec<String>,
+    #[command(flatten)]
+    broker: Broker,
+}
+
 /// Other sizes than the table's, for every workload that is run.
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Other sizes than the table's")]
@@ -159,6 +220,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<bool> {
         }
         Command::Run(run) => run_workloads(&run),
         Command::Compare(compare) => run_comparison(&compare),
+        Command::VerifyKill(verify) => verify_kill(&verify),
     }
 }
 
@@ -224,6 +286,25 @@ fn run_comparison(flags: &Compare) -> anyhow::Result<bool> {
     println!("\n{}", std::fs::read_to_string(&table)?);
     println!("written to {}", table.display());
     Ok(comparison.runs.iter().all(|run| run.outcome.is_clean()))
+}
+
+fn verify_kill(flags: &VerifyKill) -> anyhow::Result<bool> {
+    let plan = verify::Plan {
+        broker: flags.broker.command()?,
+        alternate: flags.alternate.clone(),
+        rounds: flags.rounds,
+        seed: flags.seed,
+        partitions: flags.partitions.into(),
+        writers: flags.writers,
+        kill_after: (Duration::from_millis(flags.kill_after_min_ms), Duration::from_millis(flags.kill_after_max_ms)),
+        bytes_max: flags.mib_max << 20,
+        stop_one_in: flags.stop_one_in,
+        kill_recovery_one_in: flags.kill_recovery_one_in,
+        start_timeout: Duration::from_secs(flags.broker.start_timeout),
+    };
+    let summary = verify::run(&plan, |round| println!("{round}"))?;
+    println!("{} passed, {} failed", summary.passed, summary.failed);
+    Ok(summary.failed == 0)
 }
 
 fn write_json(path: &PathBuf, value: &impl serde::Serialize) -> anyhow::Result<()> {

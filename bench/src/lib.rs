@@ -30,6 +30,10 @@ pub mod produce;
 pub mod tail_fetch;
 pub mod workload;
 
+// Proof: a broker's process, and what it must keep through a crash.
+pub mod broker;
+pub mod verify;
+
 // Telling.
 pub mod compare;
 pub mod report;

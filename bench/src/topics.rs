@@ -83,7 +83,10 @@ pub fn await_leaders(control: &mut Connection, name: &str, partitions: usize) ->
 }
 
 /// Waits until every partition's leader knows that it leads: metadata may tell of a leader before it does.
-fn await_ends(control: &mut Connection, name: &str, partitions: usize) -> Result<()> {
+///
+/// # Errors
+/// [`BenchError::Refused`], those of the connection.
+pub fn await_ends(control: &mut Connection, name: &str, partitions: usize) -> Result<()> {
     let deadline = Instant::now() + LEADERS_TIMEOUT;
     loop {
         match ends(control, name, partitions) {

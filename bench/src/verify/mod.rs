@@ -1,0 +1,21 @@
+//! The crash verifier: load that remembers what was acknowledged, kill -9, restart, and everything read back.
+//!
+//! What is promised and checked:
+//!
+//! * an acknowledged batch (acks=all or acks=1) is where its acknowledgement said, byte for byte, after the crash;
+//! * no record is there twice: idempotent producers resend what was not answered, others never resend;
+//! * a producer's records of a partition are in the order in which it sent them;
+//! * offsets have no gaps, checksums match, nothing is there that nobody sent;
+//! * a group's committed offset is the last acknowledged commit or one that was under way.
+
+// What a record holds: all of it follows from seed, writer and number.
+mod content;
+// Writing, and what was answered.
+mod commits;
+mod writer;
+// Reading back.
+mod reader;
+// One crash after another.
+mod rounds;
+
+pub use rounds::{Plan, Round, Summary, run};
