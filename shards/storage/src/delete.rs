@@ -1,0 +1,130 @@
+//! Deleting: a whole log, and the oldest records of one.
+
+use std::rc::Rc;
+
+use ottla_reactor::file;
+use ottla_units::Offset;
+
+use crate::layout::{DELETED, SegmentFile};
+use crate::log::{Log, LogCore};
+use crate::store::Ticket;
+use crate::tail::Tail;
+use crate::write_out::undisturbed;
+use crate::{Segment, StorageError};
+
+/// The longest name that file systems take, in bytes.
+const NAME_BYTES_MAX: usize = 255;
+
+/// Takes a log out of use and removes its files. A folder renamed is a folder that recovery removes.
+pub(crate) async fn delete(log: &Rc<LogCore>) -> Result<(), StorageError> {
+    log.state.borrow_mut().deleted = true;
+    undisturbed(log, async {
+        let bases: Vec<Offset> = {
+            let mut state = log.state.borrow_mut();
+            log.store.release(state.tail.memory());
+            state.tail = Tail::new(0);
+            state.segments.iter().map(|segment| segment.base).collect()
+        };
+        for base in bases {
+            log.store.open.close(log.key, base);
+        }
+        remove_folder(log).await
+    })
+    .await
+}
+
+async fn remove_folder(log: &Rc<LogCore>) -> Result<(), StorageError> {
+    let folder = log.path();
+    if !file::exists(&folder) {
+        return Ok(());
+    }
+    let ending = format!(".{}{DELETED}", uuid::Uuid::new_v4().simple());
+    let mut name = log.folder.to_string();
+    name.truncate(NAME_BYTES_MAX - ending.len());
+    let doomed = log.store.layout.partition(&(name + &ending));
+    file::rename(&folder, &doomed).await.map_err(StorageError::io(&folder, "rename"))?;
+    let topics = log.store.layout.topics();
+    file::sync_dir(&topics).await.map_err(StorageError::io(&topics, "flush"))?;
+    file::remove_dir_all(&doomed).await.map_err(StorageError::io(&doomed, "remove"))
+}
+
+impl Log {
+    /// Makes `start` the first offset that may be read (DeleteRecords, retention); a smaller one than now changes nothing.
+    /// Whole segments below it are removed from the disk. Durable when this returns.
+    ///
+    /// # Errors
+    /// [`StorageError::OutOfRange`] behind the log's end, [`StorageError::Busy`], [`StorageError::Failed`],
+    /// [`StorageError::Io`].
+    pub async fn advance_start(&self, start: Offset) -> Result<(), StorageError> {
+        let log = &self.0;
+        let Some(ticket) = log.note_start(start)? else { return Ok(()) };
+        log.store.reached(ticket, |journal| journal.durable).await?;
+        undisturbed(log, async {
+            let gone = log.state.borrow_mut().take_segments_below(start);
+            for segment in gone {
+                log.remove_segment(segment.base).await?;
+            }
+            Ok(())
+        })
+        .await
+    }
+}
+
+impl LogCore {
+    /// Takes note of a new start, in memory and in the journal.
+    fn note_start(self: &Rc<LogCore>, start: Offset) -> Result<Option<Ticket>, StorageError> {
+        self.store.failed()?;
+        let mut state = self.state.borrow_mut();
+        if state.deleted {
+            return Err(StorageError::Deleted);
+        }
+        if start > state.end {
+            return Err(StorageError::OutOfRange { from: start, start: state.start, end: state.end });
+        }
+        if start <= state.start {
+            return Ok(None);
+        }
+        let mut journal = self.store.journal.borrow_mut();
+        let mark = crate::journal::Mark { start, ..state.mark() };
+        if !journal.push_mark(self, mark) {
+            return Err(StorageError::Busy);
+        }
+        state.start = start;
+        state.epochs_stale |= state.epochs.cut_front(start);
+        let ticket = Ticket(journal.cycle);
+        drop((state, journal));
+        if self.store.flusher_idle.get() {
+            self.store.work.notify();
+        }
+        Ok(Some(ticket))
+    }
+
+    async fn remove_segment(&self, base: Offset) -> Result<(), StorageError> {
+        self.store.open.close(self.key, base);
+        let folder = self.path();
+        let kinds = [
+            SegmentFile::Log,
+            SegmentFile::Index,
+            SegmentFile::TimeIndex,
+            SegmentFile::TransactionIndex,
+            SegmentFile::Snapshot,
+        ];
+        for path in kinds.map(|kind| kind.path(&folder, base)) {
+            if file::exists(&path) {
+                file::remove(&path).await.map_err(StorageError::io(&path, "remove"))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl crate::log::State {
+    /// Takes out the finished segments that end at or before `start`.
+    fn take_segments_below(&mut self, start: Offset) -> Vec<Segment> {
+        let unfinished = self.rolled.len() + 1;
+        let finished = self.segments.len().saturating_sub(unfinished);
+        let below =
+            (0..finished).take_while(|i| self.segments.get(i + 1).is_some_and(|next| next.base <= start)).count();
+        self.segments.drain(..below).collect()
+    }
+}

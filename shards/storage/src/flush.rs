@@ -1,0 +1,158 @@
+//! The flush cycle: one frame is written and flushed while the next one fills.
+//!
+//! Never more than one frame is in flight: recovery relies on a frame that does not verify being the last.
+
+use std::rc::Rc;
+
+use ottla_reactor::{Class, Task, monotonic, spawn};
+
+use crate::StorageError;
+use crate::journal::{Cycle, Place, Touched};
+use crate::log::LogCore;
+use crate::store::Shared;
+use crate::write_out::{Finish, write_out};
+
+/// The flusher of a shard: runs until storage fails or the store stops.
+pub(crate) async fn run(store: Rc<Shared>) {
+    loop {
+        let idle = !store.journal.borrow().has_work();
+        if idle {
+            store.flusher_idle.set(true);
+            store.work.wait().await;
+            store.flusher_idle.set(false);
+            continue;
+        }
+        let cycle = store.journal.borrow_mut().seal();
+        store.room.notify();
+        if let Err(error) = flush(&store, cycle).await {
+            store.fail(&error);
+            return;
+        }
+    }
+}
+
+/// Makes one cycle durable: its frame in the journal, what went past the journal in the segments.
+async fn flush(store: &Rc<Shared>, cycle: Cycle) -> Result<(), StorageError> {
+    let Cycle { number, frame, touched, bulk, marked } = cycle;
+    store.counters.cycles.increment();
+    let bulk = bulk.into_iter().map(|log| spawn(Class::Data, write_bulk(Rc::clone(store), log))).collect();
+    let mut buffer = None;
+    let mut place = None;
+    if !frame.is_empty() {
+        let found = place_for(store, frame.padded(), number).await?;
+        note_places(store, &touched, &marked);
+        let (sealed, len) = frame.seal(found.header);
+        let began = monotonic();
+        let (result, back) = found.file.file.write_at(sealed, 0..len, found.position).await;
+        result.map_err(StorageError::io(&found.file.path, "write"))?;
+        store.counters.journal_write.observe(began.elapsed());
+        store.counters.journal_bytes.add(len as u64);
+        (buffer, place) = (Some(back), Some(found));
+    } else {
+        drop(frame);
+    }
+    finish(store, number, touched, bulk, buffer, place).await
+}
+
+/// Second half of a cycle: waits for what went past the journal, flushes, tells everybody.
+async fn finish(
+    store: &Rc<Shared>,
+    number: u64,
+    touched: Vec<Touched>,
+    bulk: Vec<Task<Result<(), StorageError>>>,
+    buffer: Option<ottla_reactor::AlignedBuffer>,
+    place: Option<Place>,
+) -> Result<(), StorageError> {
+    if bulk.is_empty() {
+        store.journal.borrow_mut().written = number;
+        store.progress.notify();
+    }
+    if let Some(place) = &place {
+        let began = monotonic();
+        place.file.file.sync_data().await.map_err(StorageError::io(&place.file.path, "flush"))?;
+        store.counters.journal_flush.observe(began.elapsed());
+    }
+    for task in bulk {
+        task.await?;
+    }
+    for entry in &touched {
+        entry.log.became_durable(entry.end);
+    }
+    let mut journal = store.journal.borrow_mut();
+    journal.written = number;
+    journal.durable = number;
+    journal.give_back(buffer, touched);
+    drop(journal);
+    store.progress.notify();
+    Ok(())
+}
+
+/// Writes out what a log brought past the journal. A full disk is waited for: these bytes are nowhere else.
+async fn write_bulk(store: Rc<Shared>, log: Rc<LogCore>) -> Result<(), StorageError> {
+    loop {
+        match write_out(&log, Finish::No).await {
+            Err(StorageError::DiskFull) => {
+                store.disk_full.set(true);
+                store.chores.notify();
+                ottla_reactor::sleep(store.config.retry_after).await;
+            }
+            other => return other,
+        }
+    }
+}
+
+/// Finds the frame's place, waiting until a journal file is free.
+async fn place_for(store: &Rc<Shared>, padded: u64, cycle: u64) -> Result<Place, StorageError> {
+    loop {
+        let (before, place) = {
+            let mut files = store.files.borrow_mut();
+            (files.sequence(), files.place(padded, cycle))
+        };
+        match place {
+            Some(place) => {
+                if store.files.borrow().sequence() != before {
+                    store.chores.notify();
+                }
+                return Ok(place);
+            }
+            None => {
+                store.failed()?;
+                store.chores.notify();
+                store.recycled.wait().await;
+            }
+        }
+    }
+}
+
+/// Remembers which file holds what of which log.
+fn note_places(store: &Rc<Shared>, touched: &[Touched], marked: &[Rc<LogCore>]) {
+    let mut files = store.files.borrow_mut();
+    let sequence = files.sequence();
+    for entry in touched.iter().filter(|entry| entry.journaled) {
+        let mut state = entry.log.state.borrow_mut();
+        if state.dirty_since.is_none() && state.synced_end < entry.end {
+            state.dirty_since = Some(sequence);
+            drop(state);
+            files.add_dirty(sequence, &entry.log);
+        }
+    }
+    for log in marked {
+        log.state.borrow_mut().mark_in = sequence;
+        files.add_marked(sequence, log);
+    }
+}
+
+impl LogCore {
+    /// Everything before `end` is durable.
+    pub(crate) fn became_durable(&self, end: ottla_units::Offset) {
+        let mut state = self.state.borrow_mut();
+        if end <= state.durable_end {
+            return;
+        }
+        state.durable_end = end;
+        drop(state);
+        if let Some(observer) = self.observer() {
+            observer.durable(end);
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! The frame being filled: entries of one flush cycle, in a buffer that the disk reads as it is.
+
+use ottla_reactor::{AlignedBuffer, BLOCK};
+
+use super::format::{ENTRY_HEADER_BYTES, EntryHeader, FRAME_HEADER_BYTES, FrameHeader};
+
+/// Entries so far, behind room for the frame's header.
+#[derive(Debug)]
+pub(crate) struct Frame {
+    buffer: AlignedBuffer,
+    len: usize,
+    entries: u32,
+}
+
+impl Frame {
+    /// An empty frame in `buffer`, whose old content does not matter.
+    pub(crate) fn new(buffer: AlignedBuffer) -> Frame {
+        Frame { buffer, len: FRAME_HEADER_BYTES, entries: 0 }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries == 0
+    }
+
+    pub(crate) fn capacity(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// Whether an entry with a payload of `bytes` fits.
+    #[inline]
+    pub(crate) fn fits(&self, bytes: usize) -> bool {
+        self.len + ENTRY_HEADER_BYTES + bytes <= self.buffer.len()
+    }
+
+    /// Moves to a larger buffer.
+    pub(crate) fn grow(&mut self, mut buffer: AlignedBuffer) {
+        buffer[..self.len].copy_from_slice(&self.buffer[..self.len]);
+        self.buffer = buffer;
+    }
+
+    /// Adds an entry whose payload is `first` and `second` in a row. The caller asked [`Frame::fits`].
+    #[inline]
+    pub(crate) fn push(&mut self, entry: EntryHeader, first: &[u8], second: &[u8]) {
+        debug_assert_eq!(entry.length as usize, first.len() + second.len());
+        let end = self.len + ENTRY_HEADER_BYTES + first.len() + second.len();
+        let place = &mut self.buffer[self.len..end];
+        let (header, payload) = place.split_at_mut(ENTRY_HEADER_BYTES);
+        header.copy_from_slice(&entry.to_bytes());
+        let (front, back) = payload.split_at_mut(first.len());
+        front.copy_from_slice(first);
+        back.copy_from_slice(second);
+        self.len = end;
+        self.entries += 1;
+    }
+
+    /// Bytes that the frame will take in the file.
+    pub(crate) fn padded(&self) -> u64 {
+        (self.len as u64).next_multiple_of(BLOCK as u64)
+    }
+
+    /// Completes the frame: its header, its checksum, zeros up to the block's end. Gives the buffer to be written.
+    pub(crate) fn seal(self, header: FrameHeader) -> (AlignedBuffer, usize) {
+        let Frame { mut buffer, len, entries } = self;
+        let padded = len.next_multiple_of(BLOCK);
+        buffer[len..padded].fill(0);
+        FrameHeader { length: len as u32, entries, ..header }.seal(&mut buffer);
+        (buffer, padded)
+    }
+}

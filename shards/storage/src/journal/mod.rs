@@ -1,0 +1,145 @@
+//! The journal of one core: every append of every log goes into one sequence of frames, one frame a flush cycle.
+
+mod files;
+pub(crate) mod format;
+mod frame;
+
+pub use format::{EntryHeader, EntryKind, FileHeader, FrameHeader, Mark};
+
+pub(crate) use files::{Files, JournalFile, Place, fitting, remove_beyond};
+pub(crate) use frame::Frame;
+
+use std::rc::Rc;
+
+use ottla_reactor::AlignedBuffer;
+use ottla_units::Offset;
+
+use crate::log::LogCore;
+use crate::{StorageError, StoreConfig};
+use format::{ENTRY_HEADER_BYTES, MARK_BYTES};
+
+/// A log that brought something into a cycle.
+pub(crate) struct Touched {
+    pub(crate) log: Rc<LogCore>,
+    /// The log's end when the cycle was sealed.
+    pub(crate) end: Offset,
+    /// Whether some of it is in the frame.
+    pub(crate) journaled: bool,
+}
+
+/// How an append gets to the disk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Way {
+    /// In the cycle's frame.
+    Frame,
+    /// Straight to its segment, within the cycle.
+    Bulk,
+}
+
+/// The cycle being filled, and how far the ones before are.
+pub(crate) struct Journal {
+    pub(crate) frame: Frame,
+    /// The number of the cycle being filled.
+    pub(crate) cycle: u64,
+    pub(crate) touched: Vec<Touched>,
+    pub(crate) bulk: Vec<Rc<LogCore>>,
+    pub(crate) bulk_bytes: usize,
+    pub(crate) marked: Vec<Rc<LogCore>>,
+    /// Cycles up to this one are written, respectively durable.
+    pub(crate) written: u64,
+    pub(crate) durable: u64,
+    spare: Option<AlignedBuffer>,
+    spare_touched: Vec<Touched>,
+    frame_bytes_max: usize,
+}
+
+/// A cycle that takes nothing more.
+pub(crate) struct Cycle {
+    pub(crate) number: u64,
+    pub(crate) frame: Frame,
+    pub(crate) touched: Vec<Touched>,
+    pub(crate) bulk: Vec<Rc<LogCore>>,
+    pub(crate) marked: Vec<Rc<LogCore>>,
+}
+
+impl Journal {
+    pub(crate) fn new(config: &StoreConfig) -> Journal {
+        Journal {
+            frame: Frame::new(AlignedBuffer::registered(config.frame_bytes)),
+            cycle: 1,
+            touched: Vec::new(),
+            bulk: Vec::new(),
+            bulk_bytes: 0,
+            marked: Vec::new(),
+            written: 0,
+            durable: 0,
+            spare: Some(AlignedBuffer::registered(config.frame_bytes)),
+            spare_touched: Vec::new(),
+            frame_bytes_max: config.frame_bytes_max,
+        }
+    }
+
+    /// Whether there is anything to flush.
+    pub(crate) fn has_work(&self) -> bool {
+        !self.frame.is_empty() || !self.bulk.is_empty() || !self.touched.is_empty()
+    }
+
+    /// Makes sure that an entry of `bytes` and one without payload fit, if need be into a larger buffer.
+    pub(crate) fn make_room(&mut self, bytes: usize) -> Result<(), StorageError> {
+        while !self.frame.fits(bytes + ENTRY_HEADER_BYTES) {
+            let larger = (self.frame.capacity() * 2).min(self.frame_bytes_max);
+            if larger <= self.frame.capacity() {
+                return Err(StorageError::Busy);
+            }
+            self.frame.grow(AlignedBuffer::registered(larger));
+        }
+        Ok(())
+    }
+
+    /// Adds a log's mark to the frame. Says whether there was room; a mark left out costs recovery time, nothing else.
+    pub(crate) fn push_mark(&mut self, log: &Rc<LogCore>, mark: Mark) -> bool {
+        if !self.frame.fits(MARK_BYTES) {
+            return false;
+        }
+        let entry = EntryHeader {
+            kind: EntryKind::Mark,
+            key: log.key,
+            length: MARK_BYTES as u32,
+            epoch: ottla_units::LeaderEpoch::NONE,
+            offset: mark.end,
+        };
+        self.frame.push(entry, &mark.to_bytes(), &[]);
+        self.marked.push(Rc::clone(log));
+        true
+    }
+
+    /// Ends the cycle being filled and begins the next.
+    pub(crate) fn seal(&mut self) -> Cycle {
+        let capacity = self.frame.capacity();
+        let buffer = self.spare.take().unwrap_or_else(|| AlignedBuffer::registered(capacity));
+        let frame = std::mem::replace(&mut self.frame, Frame::new(buffer));
+        let number = self.cycle;
+        self.cycle += 1;
+        self.bulk_bytes = 0;
+        let mut touched = std::mem::take(&mut self.spare_touched);
+        std::mem::swap(&mut touched, &mut self.touched);
+        for entry in &mut touched {
+            entry.end = entry.log.end();
+        }
+        let bulk = std::mem::take(&mut self.bulk);
+        let marked = std::mem::take(&mut self.marked);
+        Cycle { number, frame, touched, bulk, marked }
+    }
+
+    /// Gives back what a finished cycle used.
+    pub(crate) fn give_back(&mut self, buffer: Option<AlignedBuffer>, mut touched: Vec<Touched>) {
+        touched.clear();
+        self.spare_touched = touched;
+        if let Some(buffer) = buffer {
+            self.spare = Some(buffer);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,169 @@
+//! Bringing what only the journals have into the segments.
+
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+
+use ottla_batch::Batch;
+use ottla_units::TopicPartition;
+
+use super::journals::{JournalPart, JournalScan, read_frames};
+use super::{JournalFrame, Known, LogImage, RecoverOptions, RecoveryReport, accept, folders, segments};
+use crate::journal::format::Entries;
+use crate::journal::{EntryHeader, EntryKind, Mark};
+use crate::layout::Layout;
+use crate::log::{LogCore, LogSpec};
+use crate::stop::finish_logs;
+use crate::store::Shared;
+use crate::write_out::{Finish, write_out};
+use crate::{Damage, LogSettings, StorageError, StoreConfig};
+
+/// Restored bytes that are held in memory at most.
+const RESTORED_BYTES_MAX: usize = 64 << 20;
+/// The frame of a store that writes no journal.
+const UNUSED_FRAME_BYTES: usize = 64 << 10;
+
+/// Logs being recovered, in a store without tasks.
+struct Replay<'a> {
+    logs: HashMap<TopicPartition, Rc<LogCore>>,
+    options: &'a RecoverOptions,
+    report: &'a mut RecoveryReport,
+    /// Logs with restored batches that are not written out.
+    waiting: HashMap<TopicPartition, Rc<LogCore>>,
+    bytes: usize,
+    /// Logs that have a gap; nothing behind it is taken.
+    broken: HashSet<TopicPartition>,
+}
+
+/// Recovers every log that was not stopped cleanly; gives all logs.
+pub(super) async fn replay(
+    layout: &Layout,
+    specs: &[LogSpec],
+    known: Known,
+    found: &HashSet<TopicPartition>,
+    scans: &[JournalScan],
+    options: &RecoverOptions,
+    report: &mut RecoveryReport,
+) -> Result<HashMap<TopicPartition, LogImage>, StorageError> {
+    let mut config = StoreConfig::with_generation(0, known.generation);
+    (config.frame_bytes, config.frame_bytes_max) = (UNUSED_FRAME_BYTES, UNUSED_FRAME_BYTES);
+    let store = Rc::new(Shared::new(layout, config));
+    let marks: HashMap<TopicPartition, Mark> = scans.iter().flat_map(|scan| scan.marks.clone()).collect();
+    let mut images = HashMap::new();
+    let mut logs = HashMap::new();
+    let mut checkpointed = known.logs;
+    for spec in specs {
+        let checkpoint = checkpointed.remove(&spec.key);
+        if known.clean.contains(&spec.key) {
+            images.extend(checkpoint.map(|image| (spec.key, image)));
+            continue;
+        }
+        let mark = marks.get(&spec.key).copied();
+        let image = examine(layout, spec, checkpoint, mark, found, options, report).await?;
+        let log = LogCore::new(&store, spec, image, LogSettings { segment_bytes: u64::MAX, ..LogSettings::default() });
+        logs.insert(spec.key, Rc::new(log));
+    }
+    let (waiting, broken) = (HashMap::new(), HashSet::new());
+    let mut replay = Replay { logs, options, report, waiting, bytes: 0, broken };
+    for part in scans.iter().flat_map(|scan| &scan.parts) {
+        let skip = options.accept_loss;
+        read_frames(part, skip, async |frame| replay.take_frame(part, &frame).await).await?;
+    }
+    let Replay { logs, waiting, .. } = replay;
+    drop(waiting);
+    let all: Vec<Rc<LogCore>> = logs.into_values().collect();
+    finish_logs(&all).await?;
+    images.extend(all.iter().map(|log| (log.key, log.state.borrow().image())));
+    store.forget();
+    Ok(images)
+}
+
+/// Finds out what a log's files hold.
+async fn examine(
+    layout: &Layout,
+    spec: &LogSpec,
+    checkpoint: Option<LogImage>,
+    mark: Option<Mark>,
+    found: &HashSet<TopicPartition>,
+    options: &RecoverOptions,
+    report: &mut RecoveryReport,
+) -> Result<LogImage, StorageError> {
+    let folder = layout.partition(&spec.folder());
+    let foreign = checkpoint.is_none() && found.contains(&spec.key) && folders::is_foreign(layout, spec).await?;
+    if foreign {
+        folders::set_aside(layout, &spec.folder(), report).await?;
+    }
+    let there = found.contains(&spec.key) && !foreign;
+    if !there && checkpoint.is_none() && mark.is_none() {
+        return Ok(LogImage::default());
+    }
+    let mut image = segments::examine(&folder, checkpoint.unwrap_or_default(), mark, options, report).await?;
+    image.has_folder = there;
+    Ok(image)
+}
+
+impl Replay<'_> {
+    async fn take_frame(&mut self, part: &JournalPart, frame: &JournalFrame<'_>) -> Result<(), StorageError> {
+        for entry in Entries::new(frame.body) {
+            let (header, payload) = entry.ok_or_else(|| StorageError::corrupt(&part.path, frame.at, Damage::Entry))?;
+            let Some(log) = self.logs.get(&header.key).map(Rc::clone) else { continue };
+            if !self.broken.contains(&header.key) {
+                self.take_entry(part, frame.at, &log, header, payload)?;
+            }
+        }
+        if self.bytes > RESTORED_BYTES_MAX {
+            self.write_out().await?;
+        }
+        Ok(())
+    }
+
+    fn take_entry(
+        &mut self,
+        part: &JournalPart,
+        at: u64,
+        log: &Rc<LogCore>,
+        header: EntryHeader,
+        payload: &[u8],
+    ) -> Result<(), StorageError> {
+        let end = log.end();
+        match header.kind {
+            EntryKind::Append | EntryKind::Roll if header.offset < end => {}
+            EntryKind::Append | EntryKind::Roll if header.offset > end => {
+                let damage = Damage::Gap { expected: end, found: header.offset };
+                let gap = StorageError::corrupt(&part.path, at, damage);
+                accept(Err::<(), _>(gap), self.options, self.report)?;
+                self.broken.insert(header.key);
+            }
+            EntryKind::Append => {
+                let batch = Batch::parse(payload).ok().map(|(batch, _)| batch);
+                let batch = batch.filter(|batch| batch.base_offset() == end && batch.total_len() == payload.len());
+                let batch = batch.ok_or_else(|| StorageError::corrupt(&part.path, at, Damage::Entry))?;
+                log.restore(&batch);
+                self.waiting.entry(header.key).or_insert_with(|| Rc::clone(log));
+                self.bytes += payload.len();
+                self.report.batches_restored += 1;
+                self.report.bytes_restored += payload.len() as u64;
+            }
+            EntryKind::Roll => log.restore_roll(),
+            EntryKind::Mark => {
+                let mark = Mark::from_bytes(payload);
+                let mark = mark.ok_or_else(|| StorageError::corrupt(&part.path, at, Damage::Entry))?;
+                let mut state = log.state.borrow_mut();
+                state.start = state.start.max(mark.start).min(state.end);
+            }
+            EntryKind::Truncate => return Err(StorageError::corrupt(&part.path, at, Damage::Entry)),
+        }
+        Ok(())
+    }
+
+    /// Writes out what was restored so far and gives its memory back.
+    async fn write_out(&mut self) -> Result<(), StorageError> {
+        for (_, log) in self.waiting.drain() {
+            write_out(&log, Finish::No).await?;
+            let mut state = log.state.borrow_mut();
+            let synced = state.synced;
+            while state.tail.evict(synced) > 0 {}
+        }
+        self.bytes = 0;
+        Ok(())
+    }
+}

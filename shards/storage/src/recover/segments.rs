@@ -1,0 +1,340 @@
+//! What the files of one log hold: finished segments by their names and sizes, the last one by scanning its end.
+
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use ottla_batch::{Batch, BatchError, HEADER_BYTES};
+use ottla_reactor::file::{self, File, Open};
+use ottla_reactor::{AlignedBuffer, BLOCK, wall_clock};
+use ottla_units::{Offset, Timestamp};
+
+use super::{LogImage, RecoverOptions, RecoveryReport, accept};
+use crate::epochs::Epochs;
+use crate::journal::Mark;
+use crate::layout::SegmentFile;
+use crate::segment::{Growing, INDEX_ENTRY_BYTES, IndexEntry, Latest, Segment, TIME_ENTRY_BYTES, TimeEntry};
+use crate::{Damage, LogSettings, StorageError, owner};
+
+/// Bytes that a scan reads at once.
+const SCAN_BYTES: usize = 1 << 20;
+
+/// Finds out what a log's files hold, given what a checkpoint and a mark say of them.
+pub(super) async fn examine(
+    folder: &Path,
+    known: LogImage,
+    mark: Option<Mark>,
+    options: &RecoverOptions,
+    report: &mut RecoveryReport,
+) -> Result<LogImage, StorageError> {
+    let files = Listing::read(folder).await?;
+    let floor = mark.unwrap_or_else(|| mark_of(&known));
+    let mut image = LogImage { start: known.start.max(floor.start), ..known.clone() };
+    image.has_folder = true;
+    accept(files.check_complete(folder, &known, image.start), options, report)?;
+    if let Some(epochs) = read_epochs(folder).await
+        && epochs.entries().len() >= image.epochs.entries().len()
+    {
+        image.epochs = epochs;
+    }
+    image.segments.clear();
+    let last = files.bases.last().copied().filter(|last| *last >= floor.segment);
+    for base in files.bases.iter().filter(|base| Some(**base) != last) {
+        image.segments.push(finished(folder, *base, &known, files.bytes_of(*base)).await?);
+    }
+    match last {
+        Some(base) => {
+            report.logs_scanned += 1;
+            scan_last(folder, base, files.bytes_of(base), &known, &floor, &mut image, options, report).await?;
+        }
+        None => {
+            if floor.position > 0 {
+                let path = SegmentFile::Log.path(folder, floor.segment);
+                let missing = StorageError::corrupt(&path, 0, Damage::SegmentMissing);
+                accept(Err::<(), _>(missing), options, report)?;
+            }
+            image.end = floor.end;
+            image.segments.push(Segment::new(floor.end, wall_clock()));
+            image.active = Growing::new(floor.end, 0);
+        }
+    }
+    image.start = image.start.min(image.end);
+    image.choose_snapshot(&files.snapshots);
+    Ok(image)
+}
+
+/// What a checkpoint knows of a log, as a mark.
+fn mark_of(known: &LogImage) -> Mark {
+    let last = known.segments.last();
+    Mark {
+        start: known.start,
+        segment: known.active.base,
+        position: last.map_or(0, |last| last.bytes),
+        end: known.end,
+        index_entries: known.active.index.stored,
+        time_entries: known.active.index.stored_times,
+        latest: last.map_or(Latest::NONE, |last| last.latest),
+    }
+}
+
+/// The files in a log's folder.
+struct Listing {
+    /// Base offsets of its segments, ascending, and their sizes.
+    bases: Vec<Offset>,
+    sizes: Vec<u64>,
+    /// Offsets of its producers' states, ascending.
+    snapshots: Vec<Offset>,
+}
+
+impl Listing {
+    async fn read(folder: &Path) -> Result<Listing, StorageError> {
+        let mut listing = Listing { bases: Vec::new(), sizes: Vec::new(), snapshots: Vec::new() };
+        if !file::exists(folder) {
+            return Ok(listing);
+        }
+        // Names come in order, and 20 digits sort as their numbers do.
+        for entry in file::list(folder).await.map_err(StorageError::io(folder, "list"))? {
+            match SegmentFile::parse(&entry.name) {
+                Some((SegmentFile::Log, base)) => {
+                    listing.bases.push(base);
+                    listing.sizes.push(entry.len);
+                }
+                Some((SegmentFile::Snapshot, offset)) => listing.snapshots.push(offset),
+                _ => {}
+            }
+        }
+        Ok(listing)
+    }
+
+    fn bytes_of(&self, base: Offset) -> u64 {
+        self.bases.binary_search(&base).map_or(0, |i| self.sizes[i])
+    }
+
+    /// Whether the segments that the checkpoint knows are there, but those whose removal had begun.
+    fn check_complete(&self, folder: &Path, known: &LogImage, start: Offset) -> Result<(), StorageError> {
+        for (i, segment) in known.segments.iter().enumerate() {
+            let next = known.segments.get(i + 1).map_or(known.end, |next| next.base);
+            let expected = segment.bytes > 0 && next > start;
+            if expected && self.bases.binary_search(&segment.base).is_err() {
+                let path = SegmentFile::Log.path(folder, segment.base);
+                return Err(StorageError::corrupt(&path, 0, Damage::SegmentMissing));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl LogImage {
+    /// Takes the newest producers' state that does not reach past the log's end; its bytes are read later.
+    fn choose_snapshot(&mut self, files: &[Offset]) {
+        let known = self.snapshot.as_ref().map(|(offset, _)| *offset).filter(|offset| *offset <= self.end);
+        let newest = files.iter().rev().find(|offset| **offset <= self.end).copied();
+        if newest > known {
+            self.snapshot = newest.map(|offset| (offset, Vec::new()));
+        } else if known.is_none() {
+            self.snapshot = None;
+        }
+    }
+}
+
+async fn read_epochs(folder: &Path) -> Option<Epochs> {
+    let bytes = file::read(&folder.join(owner::EPOCHS_FILE)).await.ok()?;
+    Epochs::from_file(std::str::from_utf8(&bytes).ok()?)
+}
+
+/// A segment that is followed by another: its files were finished before that one was begun.
+async fn finished(folder: &Path, base: Offset, known: &LogImage, bytes: u64) -> Result<Segment, StorageError> {
+    let last_known = known.segments.last().map(|last| last.base);
+    if let Some(segment) = known.segments.iter().find(|segment| segment.base == base && last_known != Some(base)) {
+        return Ok(*segment);
+    }
+    let mut segment = Segment { bytes, ..Segment::new(base, wall_clock()) };
+    if let Some(entry) = last_time(folder, base, None).await? {
+        segment.latest = Latest { timestamp: entry.timestamp, offset: base.plus(i64::from(entry.offset)) };
+    }
+    let mut reader = SegmentReader::open(SegmentFile::Log.path(folder, base), bytes).await?;
+    if let Ok(Some(batch)) = reader.header_at(0).await {
+        segment.first_timestamp = batch;
+    }
+    Ok(segment)
+}
+
+/// The last of the first `stored` entries of a time index, or of all.
+async fn last_time(folder: &Path, base: Offset, stored: Option<u32>) -> Result<Option<TimeEntry>, StorageError> {
+    let path = SegmentFile::TimeIndex.path(folder, base);
+    let bytes = read_if_there(&path).await?;
+    let (entries, _) = bytes.as_chunks::<TIME_ENTRY_BYTES>();
+    let count = stored.map_or(entries.len(), |stored| entries.len().min(stored as usize));
+    Ok(entries[..count].last().map(TimeEntry::from_bytes))
+}
+
+/// The last of the first `stored` entries of an index.
+async fn last_entry(folder: &Path, base: Offset, stored: u32) -> Result<Option<IndexEntry>, StorageError> {
+    let bytes = read_if_there(&SegmentFile::Index.path(folder, base)).await?;
+    let (entries, _) = bytes.as_chunks::<INDEX_ENTRY_BYTES>();
+    Ok(entries.get((stored as usize).wrapping_sub(1)).map(IndexEntry::from_bytes))
+}
+
+async fn read_if_there(path: &Path) -> Result<Vec<u8>, StorageError> {
+    match file::read(path).await {
+        Ok(bytes) => Ok(bytes),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(StorageError::io(path, "read")(error)),
+    }
+}
+
+/// Scans a log's last segment from the last place that its durable index knows.
+#[expect(clippy::too_many_arguments, reason = "what is known of the segment comes from four places")]
+async fn scan_last(
+    folder: &Path,
+    base: Offset,
+    size: u64,
+    known: &LogImage,
+    floor: &Mark,
+    image: &mut LogImage,
+    options: &RecoverOptions,
+    report: &mut RecoveryReport,
+) -> Result<(), StorageError> {
+    let path = SegmentFile::Log.path(folder, base);
+    let same = floor.segment == base;
+    let earlier = known.segments.iter().find(|segment| segment.base == base);
+    let mut segment = earlier.copied().unwrap_or_else(|| Segment::new(base, wall_clock()));
+    let mut active = Growing::new(base, 0);
+    active.exists = true;
+    let mut position = 0;
+    let mut expected = Some(base);
+    if same && floor.index_entries > 0 {
+        if let Some(entry) = last_entry(folder, base, floor.index_entries).await? {
+            active.index.stored = floor.index_entries;
+            active.index.stored_times = floor.time_entries;
+            let last = last_time(folder, base, Some(floor.time_entries)).await?;
+            active.index.last_time = last.map_or(Timestamp::NONE, |entry| entry.timestamp);
+            (position, expected) = (u64::from(entry.position), None);
+        }
+    }
+    if same && position > 0 {
+        segment.latest = floor.latest;
+    } else {
+        (segment.latest, segment.first_timestamp) = (Latest::NONE, Timestamp::NONE);
+    }
+    segment.bytes = position;
+    let mut scan = Scanning { segment, active, epochs: std::mem::take(&mut image.epochs), end: expected };
+    let mut reader = SegmentReader::open(path.clone(), size).await?;
+    while let Some(next) = reader.take(position, &mut scan).await? {
+        position = next;
+    }
+    let end = scan.end.unwrap_or(base);
+    if same && (position < floor.position || end < floor.end) {
+        let short = StorageError::corrupt(&path, position, Damage::Batch);
+        accept(Err::<(), _>(short), options, report)?;
+    }
+    scan.active.untidy =
+        position != size || !scan.active.index.pending.is_empty() || reader.index_differs(folder, &scan).await?;
+    image.segments.push(scan.segment);
+    image.active = scan.active;
+    image.epochs = scan.epochs;
+    image.end = end;
+    Ok(())
+}
+
+/// What a scan has found so far.
+struct Scanning {
+    segment: Segment,
+    active: Growing,
+    epochs: Epochs,
+    /// The offset that must come next; unknown at a place from an index.
+    end: Option<Offset>,
+}
+
+impl Scanning {
+    /// Takes a batch in, if it is whole and follows; gives its size.
+    fn note(&mut self, batch: &Batch<'_>) -> Option<u64> {
+        let follows = self.end.is_none_or(|end| end == batch.base_offset());
+        if !follows || batch.last_offset_delta() < 0 || !batch.crc_matches() {
+            return None;
+        }
+        let (base, position) = (self.segment.base, self.segment.bytes);
+        let offset = u32::try_from(batch.last_offset().since(base)).ok()?;
+        self.segment.note(batch.last_offset(), batch.max_timestamp(), batch.total_len());
+        let interval = LogSettings::default().index_interval_bytes;
+        let entry = IndexEntry { offset, position: u32::try_from(position).ok()? };
+        self.active.index.note(entry, batch.total_len(), interval, base, self.segment.latest);
+        self.epochs.note(batch.leader_epoch(), batch.base_offset());
+        self.end = Some(batch.next_offset());
+        Some(batch.total_len() as u64)
+    }
+}
+
+/// Reads a segment's file from front to back.
+struct SegmentReader {
+    file: Rc<File>,
+    path: PathBuf,
+    size: u64,
+    buffer: AlignedBuffer,
+    from: u64,
+    len: usize,
+}
+
+impl SegmentReader {
+    async fn open(path: PathBuf, size: u64) -> Result<SegmentReader, StorageError> {
+        let file = File::open(&path, Open { read: true, direct: true, ..Open::default() }).await;
+        let file = Rc::new(file.map_err(StorageError::io(&path, "open"))?);
+        let bytes = usize::try_from(size).unwrap_or(SCAN_BYTES).clamp(BLOCK, SCAN_BYTES);
+        Ok(SegmentReader { file, path, size, buffer: AlignedBuffer::new(bytes), from: 0, len: 0 })
+    }
+
+    /// Makes `count` bytes from `at` on present, or as many as there are.
+    async fn load(&mut self, at: u64, count: usize) -> Result<&[u8], StorageError> {
+        let count = count.min(usize::try_from(self.size.saturating_sub(at)).unwrap_or(usize::MAX));
+        if at < self.from || at + count as u64 > self.from + self.len as u64 {
+            let from = at / BLOCK as u64 * BLOCK as u64;
+            let wanted = ((at - from) as usize + count).max(self.buffer.len()).next_multiple_of(BLOCK);
+            let buffer = AlignedBuffer::new(wanted);
+            let (read, buffer) = self.file.read_at(buffer, wanted, from).await;
+            self.len = read.map_err(StorageError::io(&self.path, "read"))?;
+            (self.buffer, self.from) = (buffer, from);
+        }
+        let start = ((at - self.from) as usize).min(self.len);
+        Ok(&self.buffer[start..self.len])
+    }
+
+    /// The latest time of the batch at `at`.
+    async fn header_at(&mut self, at: u64) -> Result<Option<Timestamp>, StorageError> {
+        let bytes = self.load(at, HEADER_BYTES).await?;
+        Ok(bytes
+            .get(35..43)
+            .and_then(|field| field.first_chunk())
+            .map(|field| Timestamp::new(i64::from_be_bytes(*field))))
+    }
+
+    /// Gives the batch at `at` to the scan; the position behind it, or nothing at the end of what is good.
+    async fn take(&mut self, at: u64, scan: &mut Scanning) -> Result<Option<u64>, StorageError> {
+        if at >= self.size {
+            return Ok(None);
+        }
+        let left = self.size - at;
+        let bytes = self.load(at, HEADER_BYTES).await?;
+        let needed = match Batch::parse(bytes) {
+            Ok((batch, _)) => return Ok(scan.note(&batch).map(|len| at + len)),
+            Err(BatchError::Truncated { needed, .. }) if needed as u64 <= left => needed,
+            Err(_) => return Ok(None),
+        };
+        let bytes = self.load(at, needed).await?;
+        Ok(Batch::parse(bytes).ok().and_then(|(batch, _)| scan.note(&batch)).map(|len| at + len))
+    }
+
+    /// Whether the index files are longer than what is known to be good of them.
+    async fn index_differs(&self, folder: &Path, scan: &Scanning) -> Result<bool, StorageError> {
+        let index = &scan.active.index;
+        let base = scan.segment.base;
+        let wanted = [
+            (SegmentFile::Index, index.stored as usize * INDEX_ENTRY_BYTES),
+            (SegmentFile::TimeIndex, index.stored_times as usize * TIME_ENTRY_BYTES),
+        ];
+        for (kind, len) in wanted {
+            if read_if_there(&kind.path(folder, base)).await?.len() != len {
+                return Ok(true);
+            }
+        }
+        Ok(index.last_time < scan.segment.latest.timestamp)
+    }
+}

@@ -1,0 +1,68 @@
+//! A clean stop: everything into the segments, files to their exact length, the checkpoint.
+
+use std::rc::Rc;
+
+use crate::StorageError;
+use crate::checkpoint::Checkpoint;
+use crate::join::join_all;
+use crate::log::LogCore;
+use crate::recover::LogImage;
+use crate::store::{Shared, Ticket};
+use crate::write_out::{Finish, write_out};
+
+/// Logs brought into their final form at once.
+const LOGS_AT_ONCE: usize = 32;
+
+pub(crate) async fn stop(store: &Rc<Shared>) -> Result<(), StorageError> {
+    store.stopping.set(true);
+    store.room.notify();
+    store.work.notify();
+    let last = {
+        let journal = store.journal.borrow();
+        Ticket(if journal.has_work() { journal.cycle } else { journal.cycle - 1 })
+    };
+    store.reached(last, |journal| journal.durable).await?;
+    let logs: Vec<Rc<LogCore>> = store.logs.borrow().values().map(Rc::clone).collect();
+    finish_logs(&logs).await?;
+    let images = logs.iter().map(|log| (log.key, log.state.borrow().image())).collect();
+    let checkpoint = Checkpoint { generation: store.config.generation, clean: true, logs: images };
+    checkpoint.write(&store.layout.core_checkpoint(store.config.core)).await
+}
+
+/// Brings logs into their final form, several at once.
+pub(crate) async fn finish_logs(logs: &[Rc<LogCore>]) -> Result<(), StorageError> {
+    for some in logs.chunks(LOGS_AT_ONCE) {
+        join_all(some.iter().map(finish_log).collect()).await?;
+    }
+    Ok(())
+}
+
+async fn finish_log(log: &Rc<LogCore>) -> Result<(), StorageError> {
+    let known = log.state.borrow().snapshot.as_ref().map(|(offset, _)| *offset);
+    if known != Some(log.end())
+        && let Some(bytes) = log.observer().and_then(|observer| observer.snapshot())
+    {
+        let mut state = log.state.borrow_mut();
+        let end = state.end;
+        state.snapshot = Some((end, bytes.clone()));
+        if state.active.untidy {
+            state.snapshots.push((end, bytes));
+        }
+    }
+    write_out(log, Finish::Yes).await
+}
+
+impl crate::log::State {
+    /// The log as the next start finds it.
+    pub(crate) fn image(&self) -> LogImage {
+        LogImage {
+            start: self.start,
+            end: self.end,
+            segments: self.segments.clone(),
+            active: self.active.clone(),
+            epochs: self.epochs.clone(),
+            snapshot: self.snapshot.clone(),
+            has_folder: self.has_folder,
+        }
+    }
+}

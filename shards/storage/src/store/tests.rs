@@ -1,0 +1,128 @@
+use std::cell::Cell;
+use std::rc::Rc;
+
+use ottla_batch::{Batch, Builder, Stamp};
+use ottla_units::{LeaderEpoch, Offset, PartitionIndex, Timestamp, TopicId, TopicPartition};
+
+use crate::*;
+
+pub(crate) fn spec(partition: i32) -> LogSpec {
+    let key = TopicPartition::new(TopicId::from_bytes([7; 16]), PartitionIndex::new(partition));
+    LogSpec { key, topic: "orders".into() }
+}
+
+/// A batch of `records` records of about `bytes` bytes each.
+pub(crate) fn batch(records: i32, bytes: usize, time: i64) -> Vec<u8> {
+    let mut builder = Builder::new();
+    for i in 0..records {
+        let value = vec![(time as u8).wrapping_add(i as u8); bytes];
+        builder.push(Timestamp::new(time + i64::from(i)), None, Some(&value), &[]);
+    }
+    builder.build()
+}
+
+/// Small enough to meet every limit in a test.
+pub(crate) fn config(generation: u64) -> StoreConfig {
+    StoreConfig {
+        journal_file_bytes: 1 << 20,
+        frame_bytes: 64 << 10,
+        frame_bytes_max: 128 << 10,
+        bulk_bytes: 32 << 10,
+        bulk_bytes_max: 1 << 20,
+        write_out_bytes: 64 << 10,
+        cache_bytes: 1 << 20,
+        cold_bytes: 4 << 20,
+        read_ahead_bytes: 256 << 10,
+        files_max: 8,
+        reserve_bytes: 0,
+        ..StoreConfig::with_generation(0, generation)
+    }
+}
+
+pub(crate) fn append(log: &Log, bytes: &[u8]) -> Result<Ticket, StorageError> {
+    let (batch, _) = Batch::parse(bytes).unwrap();
+    log.append(&batch, &Stamp::at(log.end(), LeaderEpoch::new(3)))
+}
+
+/// Appends, waiting where the store says so.
+pub(crate) async fn produce(store: &Store, log: &Log, bytes: &[u8]) -> Ticket {
+    loop {
+        match append(log, bytes) {
+            Ok(ticket) => return ticket,
+            Err(StorageError::Busy) => store.room(bytes.len()).await,
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// All offsets of a log as its batches tell, read from `from` on.
+pub(crate) async fn offsets(log: &Log, from: Offset) -> Vec<i64> {
+    let mut found = Vec::new();
+    let mut scan = log.scan(from);
+    while let Some(batch) = scan.next().await.unwrap() {
+        assert!(batch.crc_matches());
+        found.extend(batch.base_offset().get()..batch.next_offset().get());
+    }
+    found
+}
+
+#[derive(Default)]
+struct Watermark(Cell<i64>);
+
+impl LogObserver for Watermark {
+    fn durable(&self, end: Offset) {
+        self.0.set(end.get());
+    }
+
+    fn snapshot(&self) -> Option<Vec<u8>> {
+        Some(b"producers".to_vec())
+    }
+}
+
+#[test]
+fn appends_are_durable_read_and_found_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let layout = Layout::below(folder.path());
+    let specs = [spec(0), spec(1)];
+    ottla_reactor::block_on(async {
+        let recovery = recover(&layout, &specs, &RecoverOptions::default()).await.unwrap();
+        assert!(recovery.report.clean);
+        let store = Store::start(&layout, config(recovery.generation)).await.unwrap();
+        let log = store.open_log(&specs[0], None, LogSettings::default());
+        let watermark: Rc<Watermark> = Rc::default();
+        let observer: Rc<dyn LogObserver> = Rc::clone(&watermark) as Rc<dyn LogObserver>;
+        log.observe(Rc::downgrade(&observer));
+        let ticket = append(&log, &batch(3, 100, 1000)).unwrap();
+        append(&log, &batch(2, 100, 2000)).unwrap();
+        assert_eq!((log.end().get(), log.durable_end().get()), (5, 0));
+        store.durable(ticket).await.unwrap();
+        assert_eq!((log.durable_end().get(), watermark.0.get()), (5, 5));
+        let request =
+            ReadRequest { from: Offset::new(1), upto: Offset::new(5), bytes_max: 1 << 20, at_least_one: true };
+        let Read::Ready(records) = log.read(request).unwrap() else { panic!("the tail has it") };
+        assert_eq!(records.next.get(), 5);
+        assert_eq!(records.slices.iter().map(|slice| slice.len()).sum::<usize>(), records.bytes);
+        assert_eq!(offsets(&log, Offset::ZERO).await, [0, 1, 2, 3, 4]);
+        store.stop().await.unwrap();
+        drop((log, store));
+
+        let mut recovery = recover(&layout, &specs, &RecoverOptions::default()).await.unwrap();
+        assert!(recovery.report.clean, "{:?}", recovery.report);
+        let store = Store::start(&layout, config(recovery.generation)).await.unwrap();
+        let log = store.open_log(&specs[0], recovery.logs.remove(&specs[0].key), LogSettings::default());
+        assert_eq!(log.snapshot(), Some((Offset::new(5), b"producers".to_vec())));
+        assert_eq!(offsets(&log, Offset::ZERO).await, [0, 1, 2, 3, 4]);
+        append(&log, &batch(1, 10, 3000)).unwrap();
+        store.durable(store.latest_ticket()).await.unwrap();
+        assert_eq!(offsets(&log, Offset::new(2)).await, [0, 1, 2, 3, 4, 5]);
+        drop((log, store));
+
+        let mut recovery = recover(&layout, &specs, &RecoverOptions::default()).await.unwrap();
+        assert!(!recovery.report.clean);
+        assert_eq!(recovery.report.batches_restored, 1);
+        let store = Store::start(&layout, config(recovery.generation)).await.unwrap();
+        let log = store.open_log(&specs[0], recovery.logs.remove(&specs[0].key), LogSettings::default());
+        assert_eq!(offsets(&log, Offset::ZERO).await, [0, 1, 2, 3, 4, 5]);
+    })
+    .unwrap();
+}

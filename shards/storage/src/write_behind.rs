@@ -1,0 +1,234 @@
+//! What a store does behind the data path: writing logs out, giving memory back, recycling the journal, watching the disk.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use ottla_reactor::{Class, Task, file, spawn, timeout};
+
+use crate::StorageError;
+use crate::journal::{JournalFile, remove_beyond};
+use crate::log::LogCore;
+use crate::store::{Shared, Ticket};
+use crate::write_out::{Finish, write_out};
+
+/// Write-outs under way. Dropping it cancels them, as a crash would.
+#[derive(Default)]
+struct WriteOuts {
+    tasks: HashMap<u64, Task<()>>,
+    next: u64,
+    finished: Rc<RefCell<Vec<u64>>>,
+    /// Whether the last write-out found the disk full; nothing is tried again until the next look at it.
+    stalled: Rc<std::cell::Cell<bool>>,
+}
+
+/// The background task of a store.
+pub(crate) async fn run(store: Rc<Shared>) {
+    let mut write_outs = WriteOuts::default();
+    look_at_disk(&store);
+    loop {
+        let called = store.chores.wait();
+        if store.unchecked.get() > 0 && !store.disk_full.get() {
+            look_at_disk(&store);
+        }
+        give_back_memory(&store);
+        press(&store);
+        write_outs.launch(&store);
+        if let Err(error) = recycle(&store).await {
+            store.fail(&error);
+            return;
+        }
+        if store.disk_full.get() || write_outs.stalled.get() {
+            // Nothing tells us when space returns.
+            if timeout(store.config.retry_after, called).await.is_none() {
+                write_outs.stalled.set(false);
+                look_at_disk(&store);
+            }
+        } else {
+            called.await;
+        }
+    }
+}
+
+/// Refuses appends while less than the reserve is free.
+fn look_at_disk(store: &Rc<Shared>) {
+    store.unchecked.set(0);
+    let Ok(free) = file::free_space(&store.layout.data) else { return };
+    let full = free < store.config.reserve_bytes;
+    if full != store.disk_full.replace(full) {
+        if full {
+            tracing::warn!(free, reserve = store.config.reserve_bytes, "the disk is full; appends are refused");
+        } else {
+            tracing::info!(free, "the disk has space again; appends are taken");
+        }
+        store.room.notify();
+    }
+}
+
+/// Drops the oldest chunks that are written out while tails take more than their share; the oldest that are not are queued.
+fn give_back_memory(store: &Rc<Shared>) {
+    let mut blocked = Vec::new();
+    let mut freed = 0;
+    let mut order = store.chunks.borrow_mut();
+    while store.tail_memory.get() - freed > store.config.cache_bytes && blocked.len() < store.config.write_outs_max {
+        let Some(log) = order.pop_front() else { break };
+        let mut state = log.state.borrow_mut();
+        let synced = state.synced;
+        let gone = state.tail.evict(synced);
+        freed += gone;
+        let waits = gone == 0 && state.tail.chunks() > 0;
+        drop(state);
+        if waits {
+            store.enqueue(&log);
+            blocked.push(log);
+        }
+    }
+    for log in blocked.into_iter().rev() {
+        order.push_front(log);
+    }
+    drop(order);
+    store.release(freed);
+}
+
+/// When half of the journal is used, queues the logs that hold on to its oldest file.
+fn press(store: &Rc<Shared>) {
+    let mut files = store.files.borrow_mut();
+    if files.used() < 2 || files.free() > store.config.journal_files / 2 {
+        return;
+    }
+    let logs = files.oldest_dirty(2 * store.config.write_outs_max);
+    drop(files);
+    for log in logs {
+        store.enqueue(&log);
+    }
+}
+
+impl Shared {
+    /// Queues a log to be written out.
+    fn enqueue(&self, log: &Rc<LogCore>) {
+        let mut state = log.state.borrow_mut();
+        if !state.queued && !state.deleted {
+            state.queued = true;
+            drop(state);
+            self.queue.borrow_mut().push_back(Rc::clone(log));
+        }
+    }
+}
+
+impl WriteOuts {
+    /// Starts as many as may run at once.
+    fn launch(&mut self, store: &Rc<Shared>) {
+        for id in self.finished.borrow_mut().drain(..) {
+            self.tasks.remove(&id);
+        }
+        while self.tasks.len() < store.config.write_outs_max && !self.stalled.get() {
+            let Some(log) = store.queue.borrow_mut().pop_front() else { break };
+            let (id, finished, stalled) = (self.next, Rc::clone(&self.finished), Rc::clone(&self.stalled));
+            self.next += 1;
+            let store = Rc::clone(store);
+            let task = spawn(Class::Background, async move {
+                one(&store, &log, &stalled).await;
+                finished.borrow_mut().push(id);
+                store.chores.notify();
+            });
+            self.tasks.insert(id, task);
+        }
+    }
+}
+
+/// Writes one log out.
+async fn one(store: &Rc<Shared>, log: &Rc<LogCore>, stalled: &std::cell::Cell<bool>) {
+    log.state.borrow_mut().queued = false;
+    match write_out(log, Finish::No).await {
+        Ok(()) => {}
+        Err(StorageError::DiskFull) => {
+            stalled.set(true);
+            store.disk_full.set(true);
+            store.enqueue(log);
+        }
+        Err(error) => store.fail(&error),
+    }
+}
+
+/// Puts journal files back into use whose content the segments have. Marks that only they hold are carried forward first.
+async fn recycle(store: &Rc<Shared>) -> Result<(), StorageError> {
+    loop {
+        let Some(marked) = store.files.borrow_mut().recyclable() else { return Ok(()) };
+        if marked.is_empty() {
+            let Some(file) = store.files.borrow_mut().take_oldest() else { return Ok(()) };
+            prepare(store, file).await?;
+            continue;
+        }
+        let mut ticket = None;
+        for log in marked {
+            let mark = log.state.borrow().mark();
+            let mut journal = store.journal.borrow_mut();
+            if !journal.push_mark(&log, mark) {
+                break;
+            }
+            ticket = Some(Ticket(journal.cycle));
+        }
+        if store.flusher_idle.get() {
+            store.work.notify();
+        }
+        match ticket {
+            Some(ticket) => store.reached(ticket, |journal| journal.durable).await?,
+            None => store.room.wait().await,
+        }
+        store.failed()?;
+    }
+}
+
+/// Gives a file its place in line.
+async fn prepare(store: &Rc<Shared>, file: Rc<JournalFile>) -> Result<(), StorageError> {
+    // One at a time: files stand in line in the order of their sequences.
+    let _turn = store.line.acquire(1).await;
+    let header = store.files.borrow_mut().next_header(&file);
+    file.write_header(&header).await?;
+    store.files.borrow_mut().offer(file, header);
+    store.recycled.notify();
+    Ok(())
+}
+
+/// Opens the two files that a journal needs at least.
+pub(crate) async fn open_first_files(store: &Rc<Shared>) -> Result<(), StorageError> {
+    let folder = store.layout.core_journal(store.config.core);
+    remove_beyond(&folder, store.config.journal_files).await?;
+    for slot in 0..2 {
+        let file = JournalFile::open(&folder, slot, store.config.journal_file_bytes).await?;
+        prepare(store, Rc::new(file)).await?;
+    }
+    file::sync_dir(&folder).await.map_err(StorageError::io(&folder, "flush"))
+}
+
+/// Opens the other files, and fills every file with zeros once the journal is really used.
+pub(crate) async fn open_other_files(store: Rc<Shared>) {
+    if let Err(error) = fill_up(&store).await {
+        tracing::warn!(%error, "the journal is smaller than it should be");
+        return;
+    }
+    loop {
+        let recycled = store.recycled.wait();
+        let blank = store.files.borrow_mut().take_blank();
+        match blank {
+            Some(file) => {
+                let zeroed = file.zero().await;
+                if let Err(error) = zeroed.and(prepare(&store, file).await) {
+                    tracing::warn!(%error, "a journal file could not be filled with zeros");
+                    return;
+                }
+            }
+            None if store.files.borrow().all_zeroed(store.config.journal_files) => return,
+            None => recycled.await,
+        }
+    }
+}
+
+async fn fill_up(store: &Rc<Shared>) -> Result<(), StorageError> {
+    let folder = store.layout.core_journal(store.config.core);
+    for slot in 2..store.config.journal_files {
+        let file = JournalFile::open(&folder, slot, store.config.journal_file_bytes).await?;
+        prepare(store, Rc::new(file)).await?;
+    }
+    file::sync_dir(&folder).await.map_err(StorageError::io(&folder, "flush"))
+}

@@ -1,0 +1,346 @@
+//! Writing a log out: its tail into its segments' files, durably, and the files that belong to a finished segment.
+
+use std::ops::Range;
+use std::path::Path;
+use std::rc::Rc;
+
+use ottla_reactor::file::{self, File, Open};
+use ottla_reactor::{AlignedBuffer, BLOCK};
+use ottla_units::Offset;
+
+use crate::StorageError;
+use crate::join::join_all;
+use crate::layout::SegmentFile;
+use crate::log::{LogCore, State};
+use crate::segment::Growing;
+use crate::tail::{Run, Seam};
+
+/// A segment smaller than this is not given space ahead: many partitions hold little.
+const ALLOCATE_FROM_BYTES: u64 = 64 << 10;
+/// The most space that is reserved ahead at once.
+const ALLOCATE_STEP_BYTES_MAX: u64 = 32 << 20;
+/// The active segment's index goes to its file in pieces of this many entries.
+const INDEX_ENTRIES_STORED: usize = 512;
+
+/// Whether files are to be brought into their final form.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Finish {
+    /// The log goes on growing.
+    No,
+    /// The store stops: exact length, whole indexes.
+    Yes,
+}
+
+/// One step of writing a log out: bytes of one segment.
+struct Plan {
+    base: Offset,
+    /// The log places that this step writes, and the offset behind them.
+    places: Range<u64>,
+    end: Offset,
+    seam: Option<Seam>,
+    runs: Vec<Run>,
+    /// Bytes of the segment after this step.
+    bytes: u64,
+    /// Whether the file is to be made.
+    create: bool,
+    /// Space to reserve: from, to.
+    allocate: Option<Range<u64>>,
+    /// Whether the segment's files get their final form.
+    finish: bool,
+    rolled: bool,
+    index: Option<IndexBytes>,
+    snapshots: Vec<(Offset, Vec<u8>)>,
+    epochs: Option<String>,
+    /// The journal file that takes frames now: what is appended later is in it or a later one.
+    sequence: u64,
+}
+
+/// Entries that go into the index files, and where.
+struct IndexBytes {
+    at: u32,
+    entries: Vec<u8>,
+    times_at: u32,
+    times: Vec<u8>,
+}
+
+/// The right to write a log's segments.
+struct Turn(Rc<LogCore>);
+
+impl Turn {
+    async fn take(log: &Rc<LogCore>) -> Turn {
+        while log.writing.get() {
+            log.quiet.wait().await;
+        }
+        log.writing.set(true);
+        Turn(Rc::clone(log))
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.writing.set(false);
+        self.0.quiet.notify();
+    }
+}
+
+/// Writes everything that was appended to `log` when this is called into its segments and makes it durable there.
+pub(crate) async fn write_out(log: &Rc<LogCore>, finish: Finish) -> Result<(), StorageError> {
+    let _turn = Turn::take(log).await;
+    let until = log.state.borrow().tail.end();
+    while let Some(plan) = plan(log, until, finish) {
+        if !log.state.borrow().has_folder {
+            create_folder(log).await?;
+        }
+        write_bytes(log, &plan).await?;
+        write_index(log, &plan).await?;
+        write_companions(log, &plan).await?;
+        if plan.create {
+            let folder = log.path();
+            file::sync_dir(&folder).await.map_err(StorageError::io(&folder, "flush"))?;
+        }
+        apply(log, plan);
+    }
+    Ok(())
+}
+
+/// Waits until nobody writes the log's segments, and keeps it so while `work` runs.
+pub(crate) async fn undisturbed<T>(log: &Rc<LogCore>, work: impl Future<Output = T>) -> T {
+    let _turn = Turn::take(log).await;
+    work.await
+}
+
+/// What to do next for `log`; nothing when it is written up to `until`.
+fn plan(log: &Rc<LogCore>, until: u64, finish: Finish) -> Option<Plan> {
+    let mut guard = log.state.borrow_mut();
+    let state = &mut *guard;
+    if state.deleted {
+        return None;
+    }
+    let rolled = !state.rolled.is_empty();
+    let stop = state.rolled.get(1).unwrap_or(&state.active).at;
+    let next_base = state.rolled.get(1).unwrap_or(&state.active).base;
+    let (to, end) = if rolled { (stop, next_base) } else { (state.tail.end(), state.end) };
+    let finishing = rolled || finish == Finish::Yes;
+    let growing = state.rolled.front_mut().unwrap_or(&mut state.active);
+    let untidy = finishing && growing.untidy;
+    if !rolled && state.synced >= until && !untidy {
+        return None;
+    }
+    let base = growing.base;
+    let latest = state.segments.iter().rev().find(|segment| segment.base == base).map(|segment| segment.latest);
+    if let (true, Some(latest)) = (finishing, latest) {
+        growing.index.note_time(base, latest);
+    }
+    let (seam, runs) = state.tail.runs(state.synced..to);
+    let bytes = to - growing.at;
+    let sequence = log.store.files.borrow().sequence();
+    Some(Plan {
+        base,
+        places: state.synced..to,
+        end,
+        seam,
+        runs,
+        bytes,
+        create: !growing.exists,
+        allocate: growing.reserve(bytes, log.settings.get().segment_bytes, finishing),
+        finish: finishing,
+        rolled,
+        index: growing.index_bytes(finishing),
+        snapshots: if finishing { std::mem::take(&mut state.snapshots) } else { Vec::new() },
+        // A log's only leadership can be read from its first batch.
+        epochs: (state.epochs_stale && (finishing || state.epochs.entries().len() > 1)).then(|| state.epochs.to_file()),
+        sequence,
+    })
+}
+
+impl Growing {
+    /// The space to reserve before the segment grows to `bytes`: as much again as it has, within bounds.
+    fn reserve(&self, bytes: u64, segment_bytes: u64, finishing: bool) -> Option<Range<u64>> {
+        let needed = bytes.next_multiple_of(BLOCK as u64);
+        if finishing || needed <= self.allocated || needed < ALLOCATE_FROM_BYTES {
+            return None;
+        }
+        let ahead = needed + needed.min(ALLOCATE_STEP_BYTES_MAX);
+        let to = ahead.min(segment_bytes.next_multiple_of(BLOCK as u64)).max(needed);
+        Some(self.allocated..to)
+    }
+
+    /// The index entries that are due for the files.
+    fn index_bytes(&self, finishing: bool) -> Option<IndexBytes> {
+        let index = &self.index;
+        if !finishing && index.pending.len() < INDEX_ENTRIES_STORED {
+            return None;
+        }
+        Some(IndexBytes {
+            at: index.stored,
+            entries: index.pending.iter().flat_map(|entry| entry.to_bytes()).collect(),
+            times_at: index.stored_times,
+            times: index.pending_times.iter().flat_map(|entry| entry.to_bytes()).collect(),
+        })
+    }
+}
+
+/// Makes the partition's folder and says in it whose it is.
+async fn create_folder(log: &Rc<LogCore>) -> Result<(), StorageError> {
+    let folder = log.path();
+    file::create_dir_all(&folder).await.map_err(StorageError::io(&folder, "create"))?;
+    let owner = crate::owner::to_file(log.key.topic);
+    write_plain(&folder.join(crate::owner::FILE), owner.as_bytes(), true).await?;
+    let topics = log.store.layout.topics();
+    file::sync_dir(&topics).await.map_err(StorageError::io(&topics, "flush"))?;
+    log.state.borrow_mut().has_folder = true;
+    Ok(())
+}
+
+/// Writes a step's bytes into the segment and makes them durable.
+async fn write_bytes(log: &Rc<LogCore>, plan: &Plan) -> Result<(), StorageError> {
+    let path = SegmentFile::Log.path(&log.path(), plan.base);
+    let file = log.store.open.segment(log, plan.base, plan.create).await?;
+    if let Some(space) = &plan.allocate {
+        file.allocate(space.start, space.end - space.start)
+            .await
+            .map_err(StorageError::io(&path, "reserve space for"))?;
+    }
+    if let Some(seam) = &plan.seam {
+        write_seam(&file, seam).await.map_err(StorageError::io(&path, "write"))?;
+    }
+    let writes = plan.runs.iter().map(|run| file.write_blocks(run.blocks.clone(), run.position)).collect();
+    join_all(writes).await.map_err(StorageError::io(&path, "write"))?;
+    if plan.finish {
+        file.truncate(plan.bytes).await.map_err(StorageError::io(&path, "cut"))?;
+    }
+    file.sync_data().await.map_err(StorageError::io(&path, "flush"))?;
+    let written: usize = plan.runs.iter().map(|run| run.blocks.len()).sum();
+    log.store.counters.segment_bytes.add(written as u64);
+    log.store.counters.write_outs.increment();
+    Ok(())
+}
+
+/// Writes a block whose first part is only in the file.
+async fn write_seam(file: &File, seam: &Seam) -> std::io::Result<()> {
+    let (count, mut block) = file.read_at(AlignedBuffer::new(BLOCK), BLOCK, seam.position).await;
+    if count? < seam.gap {
+        return Err(std::io::ErrorKind::UnexpectedEof.into());
+    }
+    let end = seam.gap + seam.bytes.len();
+    block[seam.gap..end].copy_from_slice(&seam.bytes);
+    block[end..].fill(0);
+    file.write_at(block, 0..BLOCK, seam.position).await.0
+}
+
+/// Writes the index entries that are due.
+async fn write_index(log: &Rc<LogCore>, plan: &Plan) -> Result<(), StorageError> {
+    let Some(index) = &plan.index else { return Ok(()) };
+    let folder = log.path();
+    let files = [
+        (SegmentFile::Index, u64::from(index.at) * crate::INDEX_ENTRY_BYTES as u64, &index.entries),
+        (SegmentFile::TimeIndex, u64::from(index.times_at) * crate::TIME_ENTRY_BYTES as u64, &index.times),
+    ];
+    for (kind, at, bytes) in files {
+        let path = kind.path(&folder, plan.base);
+        write_behind_end(&path, at, bytes, plan.finish).await.map_err(StorageError::io(&path, "write"))?;
+    }
+    if index.at == 0 && !plan.create {
+        file::sync_dir(&folder).await.map_err(StorageError::io(&folder, "flush"))?;
+    }
+    Ok(())
+}
+
+/// Writes `bytes` at `at`, where the file's good content ends, durably; `exact` cuts off what lies behind.
+async fn write_behind_end(path: &Path, at: u64, bytes: &[u8], exact: bool) -> std::io::Result<()> {
+    let file = File::open(path, Open { write: true, create: true, ..Open::default() }).await?;
+    if !bytes.is_empty() {
+        let mut buffer = AlignedBuffer::new(bytes.len());
+        buffer[..bytes.len()].copy_from_slice(bytes);
+        file.write_at(buffer, 0..bytes.len(), at).await.0?;
+    }
+    if exact && file.size()? != at + bytes.len() as u64 {
+        file.truncate(at + bytes.len() as u64).await?;
+    }
+    file.sync_data().await
+}
+
+/// Writes the files that go with a finished segment: producers' states and leaderships.
+async fn write_companions(log: &Rc<LogCore>, plan: &Plan) -> Result<(), StorageError> {
+    let folder = log.path();
+    for (offset, bytes) in &plan.snapshots {
+        let durable = plan.rolled || bytes.len() > crate::checkpoint::SNAPSHOT_BYTES_MAX;
+        write_plain(&SegmentFile::Snapshot.path(&folder, *offset), bytes, durable).await?;
+    }
+    if let Some(text) = &plan.epochs {
+        let durable = plan.rolled || !plan.finish;
+        write_plain(&folder.join(crate::owner::EPOCHS_FILE), text.as_bytes(), durable).await?;
+    }
+    Ok(())
+}
+
+/// Writes a small file that the checkpoint can do without: a torn one is noticed when it is read.
+pub(crate) async fn write_plain(path: &Path, bytes: &[u8], durable: bool) -> Result<(), StorageError> {
+    let how = Open { write: true, create: true, truncate: true, ..Open::default() };
+    let file = File::open(path, how).await.map_err(StorageError::io(path, "open"))?;
+    let mut buffer = AlignedBuffer::new(bytes.len());
+    buffer[..bytes.len()].copy_from_slice(bytes);
+    if !bytes.is_empty() {
+        file.write_at(buffer, 0..bytes.len(), 0).await.0.map_err(StorageError::io(path, "write"))?;
+    }
+    if durable {
+        file.sync_data().await.map_err(StorageError::io(path, "flush"))?;
+    }
+    Ok(())
+}
+
+/// Takes note that a step is done.
+fn apply(log: &Rc<LogCore>, plan: Plan) {
+    let mut guard = log.state.borrow_mut();
+    let state = &mut *guard;
+    state.synced = plan.places.end;
+    state.synced_end = plan.end;
+    let growing = state.rolled.front_mut().unwrap_or(&mut state.active);
+    growing.exists = true;
+    growing.untidy = !plan.finish;
+    if let Some(space) = &plan.allocate {
+        growing.allocated = space.end;
+    }
+    if let Some(index) = &plan.index {
+        let (entries, times) =
+            (index.entries.len() / crate::INDEX_ENTRY_BYTES, index.times.len() / crate::TIME_ENTRY_BYTES);
+        growing.index.pending.drain(..entries);
+        growing.index.pending_times.drain(..times);
+        growing.index.stored += entries as u32;
+        growing.index.stored_times += times as u32;
+    }
+    if plan.rolled {
+        state.rolled.pop_front();
+    }
+    if plan.epochs.is_some() {
+        state.epochs_stale = false;
+    }
+    if let Some(newest) = plan.snapshots.into_iter().next_back() {
+        state.snapshot = Some(newest);
+    }
+    let dirty = state.clean_up_to(plan.sequence);
+    let mark = state.mark();
+    drop(guard);
+    if let Some(sequence) = dirty {
+        log.store.files.borrow_mut().add_dirty(sequence, log);
+    }
+    log.store.journal.borrow_mut().push_mark(log, mark);
+    log.store.chores.notify();
+}
+
+impl State {
+    /// After what was there when the journal's file `sequence` took frames is durable in segments: what remains is in that
+    /// file or a later one. Gives the file whose list the log must join.
+    fn clean_up_to(&mut self, sequence: u64) -> Option<u64> {
+        let since = self.dirty_since?;
+        if self.synced_end >= self.end {
+            self.dirty_since = None;
+            return None;
+        }
+        if since >= sequence {
+            return None;
+        }
+        self.dirty_since = Some(sequence);
+        Some(sequence)
+    }
+}
