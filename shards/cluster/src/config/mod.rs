@@ -44,3 +44,6 @@ mod alter;
 pub use alter::Catalogue;
 mod limits;
 pub use limits::wrong_together;
+
+#[cfg(test)]
+mod tests;
