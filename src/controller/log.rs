@@ -131,16 +131,16 @@ impl MetadataLog {
     ) -> Result<MetadataLog, LogError> {
         let file = OpenOptions::new().read(true).write(true).open(&path).map_err(io_error("open", &path))?;
         let on_disk = file.metadata().map_err(io_error("read", &path))?.len();
-        if on_disk < frame::FILE_HEADER_BYTES as u64 {
+        if bytes == 0 {
             // Begun, but cut short before its header was whole.
             file.set_len(0).map_err(io_error("cut", &path))?;
             file.write_all_at(&frame::file_header(Kind::Log), 0).map_err(io_error("write", &path))?;
-            file.sync_all().map_err(io_error("flush", &path))?;
         } else if on_disk > bytes {
             tracing::warn!(path = %path.display(), offset = bytes, cut = on_disk - bytes, "metadata log ended in an unfinished frame");
             file.set_len(bytes).map_err(io_error("cut", &path))?;
             file.sync_all().map_err(io_error("flush", &path))?;
         }
+        let bytes = bytes.max(frame::FILE_HEADER_BYTES as u64);
         let snapshot_at = snapshot_bytes.max(SNAPSHOT_LOG_BYTES_MIN);
         Ok(MetadataLog { folder: folder.to_owned(), path, file, bytes, next, snapshot_at, poisoned: false })
     }
@@ -148,8 +148,8 @@ impl MetadataLog {
     fn begin(folder: &Path, path: PathBuf, first: u64, snapshot_bytes: u64) -> Result<MetadataLog, LogError> {
         let mut open = OpenOptions::new();
         let file = open.read(true).write(true).create_new(true).open(&path).map_err(io_error("create", &path))?;
+        // Flushed with the first frame.
         file.write_all_at(&frame::file_header(Kind::Log), 0).map_err(io_error("write", &path))?;
-        file.sync_all().map_err(io_error("flush", &path))?;
         sync_folder(folder)?;
         Ok(MetadataLog {
             folder: folder.to_owned(),
@@ -271,13 +271,14 @@ impl Files {
     }
 }
 
-/// Reads a log into the image; how many bytes of it are whole, and the number of the next frame.
+/// Reads a log into the image; how many bytes of it are whole, and the number of the next frame. No bytes: not even its
+/// header was written.
 fn read_log(path: &Path, first: u64, image: &mut Image) -> Result<(u64, u64), LogError> {
     let bytes = fs::read(path).map_err(io_error("read", path))?;
     let damaged = |error| LogError::Damaged { path: path.to_owned(), error };
     let header = frame::file_header(Kind::Log);
-    if bytes.len() < header.len() && header.starts_with(&bytes) {
-        return Ok((header.len() as u64, first));
+    if (bytes.len() < header.len() && header.starts_with(&bytes)) || bytes.iter().all(|byte| *byte == 0) {
+        return Ok((0, first));
     }
     let mut frames = Frames::open(&bytes, Kind::Log, first).map_err(damaged)?;
     let mut next = first;

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ottla_broker::Done;
-use ottla_cluster::decide::{self, Context, Rules, Settings};
-use ottla_cluster::{Answer, Command, Image, Record, Refusal};
+use ottla_cluster::decide::{self, Context, Decision, Rules, Settings};
+use ottla_cluster::{Answer, Command, Image, Record, Refusal, frame};
 use ottla_units::{ErrorCode, TopicId};
 use tokio::sync::mpsc;
 
@@ -23,6 +23,9 @@ use log::MetadataLog;
 
 /// Commands that may wait for the controller at once; whoever sends one more waits.
 pub const COMMANDS_WAITING_MAX: usize = 1024;
+
+/// Commands that are written and published as one when they come together.
+pub const COMMANDS_TOGETHER_MAX: usize = 64;
 
 /// Why there is no controller.
 #[derive(Debug)]
@@ -77,6 +80,8 @@ pub struct Controller {
     log: MetadataLog,
     rules: Rules,
     settings: Box<dyn Settings + Send>,
+    /// Records that are in the image and will be written with the next ones.
+    unwritten: Vec<Record>,
 }
 
 impl Controller {
@@ -85,16 +90,18 @@ impl Controller {
     /// # Errors
     /// The log is damaged, of a newer format or of another cluster, or the folder cannot be used.
     pub fn open(options: Options) -> Result<Controller, ControllerError> {
-        let (log, image) = MetadataLog::open(&options.folder)?;
-        let mut controller =
-            Controller { image: Arc::new(image), log, rules: options.rules, settings: options.settings };
-        let found = controller.image.cluster_id().to_owned();
-        if found.is_empty() {
-            controller.commit(&vec![Record::Cluster { id: options.cluster_id }])?;
-        } else if found != options.cluster_id {
+        let (log, mut image) = MetadataLog::open(&options.folder)?;
+        let mut unwritten = Vec::new();
+        if image.cluster_id().is_empty() {
+            let cluster = Record::Cluster { id: options.cluster_id };
+            image.apply(&cluster).map_err(|error| log.misfit(error))?;
+            unwritten.push(cluster);
+        } else if image.cluster_id() != options.cluster_id {
+            let found = image.cluster_id().to_owned();
             return Err(ControllerError::OtherCluster { found, expected: options.cluster_id });
         }
-        Ok(controller)
+        let (rules, settings) = (options.rules, options.settings);
+        Ok(Controller { image: Arc::new(image), log, rules, settings, unwritten })
     }
 
     /// The state as it is.
@@ -115,32 +122,62 @@ impl Controller {
     /// Decides a command and makes the decision durable. The image comes back when it has changed; the answer may be given
     /// once every shard has it.
     pub fn handle(&mut self, command: Command) -> (Answer, Option<Arc<Image>>) {
-        let mut new_topic_id = random_id;
-        let mut context = Context {
-            image: &self.image,
-            rules: &self.rules,
-            settings: &*self.settings,
-            new_topic_id: &mut new_topic_id,
-        };
-        let decision = decide::decide(&mut context, command);
-        if decision.records.is_empty() {
-            return (decision.answer, None);
-        }
-        match self.commit(&decision.records) {
-            Ok(()) => (decision.answer, Some(self.image.clone())),
-            Err(error) => {
-                tracing::error!(%error, "metadata not changed");
-                (Answer::Failed(Refusal::plain(ErrorCode::KafkaStorageError)), None)
+        let (answers, image) = self.handle_all([command]);
+        let answer = answers.into_iter().next();
+        (answer.unwrap_or_else(|| Answer::Failed(Refusal::plain(ErrorCode::UnknownServerError))), image)
+    }
+
+    /// The same for commands that came together, each decided on what the one before it left: written, flushed and
+    /// published as one.
+    pub fn handle_all(&mut self, commands: impl IntoIterator<Item = Command>) -> (Vec<Answer>, Option<Arc<Image>>) {
+        let mut image = Image::clone(&self.image);
+        let mut records = self.unwritten.clone();
+        let mut answers = Vec::new();
+        let mut changed = false;
+        for command in commands {
+            let decision = self.decide(&image, command);
+            match self.extended(&image, &decision.records) {
+                Ok(extended) => {
+                    image = extended;
+                    changed |= !decision.records.is_empty();
+                    records.extend(decision.records);
+                    answers.push(decision.answer);
+                }
+                Err(refused) => answers.push(refused),
             }
+        }
+        if !changed {
+            return (answers, None);
+        }
+        match self.commit(image, &records) {
+            Ok(()) => (answers, Some(self.image.clone())),
+            // What was only asked, or refused, was decided on a state that is not: nobody is told anything else.
+            Err(error) => (answers.iter().map(|_| failed(&error)).collect(), None),
         }
     }
 
-    /// Applies records to a copy, writes them, and only then lets the copy be the state.
-    fn commit(&mut self, records: &Vec<Record>) -> Result<(), LogError> {
-        let mut image = Image::clone(&self.image);
-        image.apply_all(records).map_err(|error| self.log.misfit(error))?;
+    fn decide(&self, image: &Image, command: Command) -> Decision {
+        let mut new_topic_id = random_id;
+        let (rules, settings) = (&self.rules, &*self.settings);
+        decide::decide(&mut Context { image, rules, settings, new_topic_id: &mut new_topic_id }, command)
+    }
+
+    /// An image with these records applied, or why there is none.
+    fn extended(&self, image: &Image, records: &[Record]) -> Result<Image, Answer> {
+        if frame::bytes_of(records) > frame::DECISION_BYTES_MAX {
+            let message = format!("The change is larger than {} bytes.", frame::DECISION_BYTES_MAX);
+            return Err(Answer::Failed(Refusal::new(ErrorCode::PolicyViolation, message)));
+        }
+        let mut image = image.clone();
+        image.apply_all(records).map_err(|error| failed(&self.log.misfit(error)))?;
+        Ok(image)
+    }
+
+    /// Writes records, and only then lets the image that they made be the state.
+    fn commit(&mut self, image: Image, records: &Vec<Record>) -> Result<(), LogError> {
         self.log.append(records)?;
         self.image = Arc::new(image);
+        self.unwritten.clear();
         if self.log.wants_snapshot()
             && let Err(error) = self.log.snapshot(&self.image)
         {
@@ -149,6 +186,11 @@ impl Controller {
         }
         Ok(())
     }
+}
+
+fn failed(error: &LogError) -> Answer {
+    tracing::error!(%error, "metadata not changed");
+    Answer::Failed(Refusal::plain(ErrorCode::KafkaStorageError))
 }
 
 /// A random id that does not print with a leading dash, as Kafka's do not (`Uuid.randomUuid`).
@@ -189,12 +231,16 @@ where
     P: FnMut(Arc<Image>) -> F,
     F: Future<Output = ()>,
 {
-    while let Some(Request { command, answer }) = requests.recv().await {
-        let (said, changed) = controller.handle(command);
+    let mut together = Vec::with_capacity(COMMANDS_TOGETHER_MAX);
+    while requests.recv_many(&mut together, COMMANDS_TOGETHER_MAX).await > 0 {
+        let (commands, askers): (Vec<_>, Vec<_>) = together.drain(..).map(|r: Request| (r.command, r.answer)).unzip();
+        let (answers, changed) = controller.handle_all(commands);
         if let Some(image) = changed {
             publish(image).await;
         }
-        answer(said);
+        for (asker, answer) in askers.into_iter().zip(answers) {
+            asker(answer);
+        }
         if controller.is_poisoned() {
             return Err(LogError::Poisoned);
         }

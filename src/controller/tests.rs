@@ -92,9 +92,11 @@ fn a_header_cut_short_is_begun_again() {
     let folder = tempfile::tempdir().unwrap();
     drop(open(folder.path()).unwrap());
     let log = the_log(folder.path());
-    fs::write(&log, &fs::read(&log).unwrap()[..9]).unwrap();
-    create(&mut open(folder.path()).unwrap(), "a", 1);
-    assert!(open(folder.path()).unwrap().image().topic_named("a").is_some());
+    for damaged in [fs::read(&log).unwrap()[..9].to_vec(), vec![0; 40], Vec::new()] {
+        fs::write(&log, damaged).unwrap();
+        create(&mut open(folder.path()).unwrap(), "a", 1);
+        assert!(open(folder.path()).unwrap().image().topic_named("a").is_some());
+    }
 }
 
 #[test]
@@ -195,4 +197,28 @@ fn a_folder_keeps_its_identity() {
     assert!(error.contains("format 9"), "{error}");
     fs::write(&path, "node.id=3\n").unwrap();
     assert!(matches!(Identity::load_or_create(&path, BrokerId::new(3)), Err(IdentityError::Malformed { .. })));
+}
+
+#[test]
+fn commands_that_come_together_are_written_as_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut controller = open(folder.path()).unwrap();
+    let create =
+        |name: &str| Command::CreateTopics { topics: vec![NewTopic::with_defaults(name)], validate_only: false };
+    let commands = vec![create("a"), create("a"), Command::AllocateProducerIds, create("b")];
+    let (answers, image) = controller.handle_all(commands);
+    let ok = |at: usize| matches!(&answers[at], Answer::TopicsCreated(outcomes) if outcomes[0].1.is_ok());
+    assert_eq!([ok(0), ok(1), ok(3)], [true, false, true]);
+    assert_eq!(image.unwrap().topic_count(), 2);
+    let refused = controller.handle_all([create("a")]);
+    assert_eq!(refused.1, None);
+    let huge =
+        NewTopic { settings: vec![("k".to_owned(), Some("v".repeat(20 << 20)))], ..NewTopic::with_defaults("c") };
+    let huge = Command::CreateTopics { topics: vec![huge], validate_only: false };
+    let (answers, image) = controller.handle_all([huge, create("d")]);
+    assert!(matches!(&answers[0], Answer::Failed(refusal) if refusal.code == ErrorCode::PolicyViolation));
+    assert!(image.unwrap().topic_named("d").is_some());
+    let before = controller.image().clone();
+    drop(controller);
+    assert_eq!(open(folder.path()).unwrap().image(), &before);
 }

@@ -9,7 +9,7 @@
 use rkyv::rancor;
 use rkyv::util::AlignedVec;
 
-use crate::record::Record;
+use crate::record::{ConfigTarget, Record};
 
 /// First bytes of every file of the metadata log.
 pub const MAGIC: [u8; 8] = *b"OTTLAMET";
@@ -19,8 +19,10 @@ pub const FORMAT_VERSION: u32 = 1;
 pub const FILE_HEADER_BYTES: usize = 16;
 /// Bytes before a frame's body.
 pub const FRAME_HEADER_BYTES: usize = 16;
-/// Bytes of one frame's body: ten thousand partitions take well under one MiB.
-pub const FRAME_BODY_BYTES_MAX: usize = 64 << 20;
+/// Bytes of one frame's body.
+pub const FRAME_BODY_BYTES_MAX: usize = 1 << 30;
+/// Bytes that the records of one decision may take: ten thousand topics take about four MiB.
+pub const DECISION_BYTES_MAX: usize = 16 << 20;
 
 /// What a file of the metadata log holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -127,6 +129,30 @@ pub fn encode(sequence: u64, records: &Vec<Record>, out: &mut Vec<u8>) -> Result
     out.extend_from_slice(&sequence.to_le_bytes());
     out.extend_from_slice(&body);
     Ok(())
+}
+
+/// About how many bytes records take in a frame; never less than they do.
+pub fn bytes_of(records: &[Record]) -> usize {
+    /// One record without what it refers to, and the padding behind that.
+    const FIXED: usize = 96;
+    let texts = |record: &Record| match record {
+        Record::Cluster { id } => id.len(),
+        Record::Broker { listeners, rack, .. } => {
+            let listeners = listeners.iter().map(|(name, host, _)| name.len() + host.len() + 32);
+            listeners.sum::<usize>() + rack.as_ref().map_or(0, String::len)
+        }
+        Record::Topic { name, .. } => name.len(),
+        Record::Partition { replicas, isr, .. } => (replicas.len() + isr.len()) * 4,
+        Record::TopicRemoved { .. } | Record::ProducerIds { .. } => 0,
+        Record::Config { target, key, value } => {
+            let target = match target {
+                ConfigTarget::Group(name) | ConfigTarget::ClientMetrics(name) => name.len(),
+                _ => 0,
+            };
+            target + key.len() + value.as_ref().map_or(0, String::len)
+        }
+    };
+    records.iter().map(|record| FIXED + texts(record)).sum()
 }
 
 fn checksum(sequence: u64, body: &[u8]) -> u32 {

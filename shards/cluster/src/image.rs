@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use ottla_units::{BrokerId, LeaderEpoch, PartitionIndex, ProducerId, TopicId, TopicPartition};
 
-use crate::table::Table;
+use crate::table::{ById, Table};
 
 /// The topic in which groups keep their offsets and members.
 pub const CONSUMER_OFFSETS: &str = "__consumer_offsets";
@@ -110,7 +110,7 @@ pub enum Resource {
 pub struct Image {
     pub(crate) cluster_id: Arc<str>,
     pub(crate) brokers: Arc<BTreeMap<BrokerId, Broker>>,
-    pub(crate) by_id: Table<TopicId, Arc<Topic>>,
+    pub(crate) by_id: Table<TopicId, Arc<Topic>, ById>,
     pub(crate) by_name: Table<Arc<str>, Arc<Topic>>,
     /// Names that hold `.` or `_`, by the name under which they are one.
     pub(crate) by_unified: Table<Arc<str>, Arc<str>>,

@@ -2,7 +2,7 @@
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
-use std::hash::Hash;
+use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState};
 use std::sync::Arc;
 
 const BUCKETS: usize = 256;
@@ -32,22 +32,51 @@ impl Spread for ottla_units::TopicId {
     }
 }
 
-type Bucket<K, V> = Arc<HashMap<K, V>>;
+/// Hashes topic ids. Those in the table were made by this cluster and are random already; a client can only ask for others.
+pub(crate) type ById = BuildHasherDefault<IdHasher>;
+
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self.write_u64(u64::from_le_bytes(word));
+        }
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        self.0 = (self.0.rotate_left(26) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn write_usize(&mut self, word: usize) {
+        // The length before the bytes, the same for every id.
+        self.write_u64(word as u64);
+    }
+}
+
+type Bucket<K, V, S> = Arc<HashMap<K, V, S>>;
 
 #[derive(Clone, Debug)]
-pub(crate) struct Table<K, V> {
-    buckets: Box<[Bucket<K, V>]>,
+pub(crate) struct Table<K, V, S = RandomState> {
+    buckets: Box<[Bucket<K, V, S>]>,
     len: usize,
 }
 
-impl<K, V> Default for Table<K, V> {
+impl<K, V, S: Default> Default for Table<K, V, S> {
     fn default() -> Self {
-        let empty: Bucket<K, V> = Arc::new(HashMap::new());
+        let empty: Bucket<K, V, S> = Arc::new(HashMap::default());
         Table { buckets: vec![empty; BUCKETS].into_boxed_slice(), len: 0 }
     }
 }
 
-impl<K: Spread + Eq + Hash + Clone, V: Clone> Table<K, V> {
+impl<K: Spread + Eq + Hash + Clone, V: Clone, S: BuildHasher + Clone> Table<K, V, S> {
     pub(crate) fn get<Q>(&self, key: &Q) -> Option<&V>
     where
         K: Borrow<Q>,
@@ -87,14 +116,14 @@ impl<K: Spread + Eq + Hash + Clone, V: Clone> Table<K, V> {
     /// The pairs of buckets (old, new) that are not one and the same.
     pub(crate) fn changed<'a>(
         &'a self,
-        newer: &'a Table<K, V>,
-    ) -> impl Iterator<Item = (&'a HashMap<K, V>, &'a HashMap<K, V>)> {
+        newer: &'a Table<K, V, S>,
+    ) -> impl Iterator<Item = (&'a HashMap<K, V, S>, &'a HashMap<K, V, S>)> {
         let pairs = self.buckets.iter().zip(newer.buckets.iter());
         pairs.filter(|(old, new)| !Arc::ptr_eq(old, new)).map(|(old, new)| (&**old, &**new))
     }
 }
 
-impl<K: Spread + Eq + Hash + Clone, V: Clone + PartialEq> PartialEq for Table<K, V> {
+impl<K: Spread + Eq + Hash + Clone, V: Clone + PartialEq, S: BuildHasher + Clone> PartialEq for Table<K, V, S> {
     fn eq(&self, other: &Self) -> bool {
         self.len == other.len && self.changed(other).all(|(a, b)| a == b)
     }

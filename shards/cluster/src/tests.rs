@@ -84,6 +84,9 @@ proptest! {
         prop_assert_eq!(&image, &image_of(&image.snapshot()));
         let partitions: usize = image.topics().map(|topic| topic.partitions.len()).sum();
         prop_assert_eq!(image.partition_count(), partitions);
+        let mut bytes = Vec::new();
+        frame::encode(0, &records, &mut bytes).unwrap();
+        prop_assert!(bytes.len() <= frame::bytes_of(&records) + frame::FRAME_HEADER_BYTES + 16);
         for topic in image.topics() {
             prop_assert!(std::sync::Arc::ptr_eq(topic, image.topic_named(&topic.name).unwrap()));
         }
