@@ -16,9 +16,21 @@ pub use producers::{
     RetainedBatch, SnapshotError,
 };
 
+// The partition: appending and watermarks.
+mod partition;
+pub use partition::{Acks, Appended, Partition, Produce, Role};
+
+// Reading it.
+mod read;
+pub use read::{Fetch, Fetched, OffsetFound, OffsetQuery};
+
 // Waiting for what is not there yet.
 mod waiting;
 pub use waiting::{DataWaiter, Isolation};
+
+// What is refused, and why.
+mod error;
+pub use error::{AppendError, ReadError, storage_code};
 
 #[cfg(test)]
 mod tests;

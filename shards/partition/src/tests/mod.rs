@@ -1,5 +1,6 @@
 //! By subject.
 
+mod partition;
 mod producers;
 mod snapshot;
 mod waiting;
