@@ -1,5 +1,5 @@
 //! The hand-written codecs beside the `kafka-protocol` crate's, on the same bytes: a request for 1,000 partitions.
-#![expect(missing_docs, reason = "criterion's macros make undocumented items")]
+#![allow(missing_docs, reason = "criterion's macros make undocumented items")]
 #![allow(clippy::unwrap_used, reason = "a bench that cannot make its own input should stop")]
 
 use bytes::{Bytes, BytesMut};
