@@ -11,7 +11,7 @@ use ottla_bench::compare::{self, Plan};
 use ottla_bench::connection::resolve;
 use ottla_bench::measure::Timing;
 use ottla_bench::workload::{self, TABLE, Target, Workload};
-use ottla_bench::{process, report, verify};
+use ottla_bench::{exercise, process, report, verify};
 
 /// Raw load, comparisons and crash proofs for any Kafka-compatible broker.
 #[derive(Debug, Parser)]
@@ -31,6 +31,10 @@ enum Command {
     Compare(Compare),
     /// Kills a broker under load again and again; proves that nothing acknowledged is lost or doubled.
     VerifyKill(VerifyKill),
+    /// Creates many partitions, writes to each; tells memory and start-up times, clean and after kill -9.
+    Partitions(Partitions),
+    /// Starts a broker and lets it idle; tells time to first answer, memory and CPU.
+    Idle(Idle),
 }
 
 #[derive(Debug, Args)]
@@ -163,6 +167,33 @@ struct VerifyKill {
     broker: Broker,
 }
 
+#[derive(Debug, Args)]
+struct Partitions {
+    /// How many
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+    count: u32,
+    /// Write the figures as JSON to this file, `-` for standard output
+    #[arg(long)]
+    json: Option<PathBuf>,
+    #[command(flatten)]
+    broker: Broker,
+}
+
+#[derive(Debug, Args)]
+struct Idle {
+    /// Seconds before the counting begins
+    #[arg(long, default_value_t = 2.0)]
+    settle: f64,
+    /// Seconds counted
+    #[arg(long, default_value_t = 10.0)]
+    seconds: f64,
+    /// Write the figures as JSON to this file, `-` for standard output
+    #[arg(long)]
+    json: Option<PathBuf>,
+    #[command(flatten)]
+    broker: Broker,
+}
+
 /// Other sizes than the table's, for every workload that is run.
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Other sizes than the table's")]
@@ -221,6 +252,8 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<bool> {
         Command::Run(run) => run_workloads(&run),
         Command::Compare(compare) => run_comparison(&compare),
         Command::VerifyKill(verify) => verify_kill(&verify),
+        Command::Partitions(partitions) => run_partitions(&partitions),
+        Command::Idle(idle) => run_idle(&idle),
     }
 }
 
@@ -305,6 +338,30 @@ fn verify_kill(flags: &VerifyKill) -> anyhow::Result<bool> {
     let summary = verify::run(&plan, |round| println!("{round}"))?;
     println!("{} passed, {} failed", summary.passed, summary.failed);
     Ok(summary.failed == 0)
+}
+
+fn run_partitions(flags: &Partitions) -> anyhow::Result<bool> {
+    let timeout = Duration::from_secs(flags.broker.start_timeout);
+    let tell = |line: &str| eprintln!("{line}");
+    let outcome = exercise::partitions(&flags.broker.command()?, flags.count as usize, timeout, tell)?;
+    if let Some(path) = &flags.json {
+        write_json(path, &outcome)?;
+    }
+    Ok(true)
+}
+
+fn run_idle(flags: &Idle) -> anyhow::Result<bool> {
+    let timeout = Duration::from_secs(flags.broker.start_timeout);
+    let length = |seconds: f64| Duration::try_from_secs_f64(seconds).context("seconds must not be negative");
+    let outcome = exercise::idle(&flags.broker.command()?, timeout, length(flags.settle)?, length(flags.seconds)?)?;
+    eprintln!(
+        "first answer {:.1} ms, {:.1} MiB resident, {:.2} % of a core idle, stopped in {:.0} ms",
+        outcome.first_answer_ms, outcome.resident_mib, outcome.cpu_percent, outcome.stop_ms
+    );
+    if let Some(path) = &flags.json {
+        write_json(path, &outcome)?;
+    }
+    Ok(true)
 }
 
 fn write_json(path: &PathBuf, value: &impl serde::Serialize) -> anyhow::Result<()> {

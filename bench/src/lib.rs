@@ -32,6 +32,7 @@ pub mod workload;
 
 // Proof: a broker's process, and what it must keep through a crash.
 pub mod broker;
+pub mod exercise;
 pub mod verify;
 
 // Telling.

@@ -13,7 +13,9 @@ use crate::error::{BenchError, Result};
 use crate::topics::topic_name;
 
 /// Kafka's codes that mean "the coordinator is not ready".
-const NOT_READY: [i16; 3] = [14, 15, 16];
+pub(super) const NOT_READY: [i16; 3] = [14, 15, 16];
+/// How often something that is not ready is asked again.
+pub(super) const RETRY_EVERY: Duration = Duration::from_millis(20);
 /// How long a coordinator may take to be ready.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -112,7 +114,7 @@ impl Commits {
                 }
                 Some(code) if NOT_READY.contains(&code) && Instant::now() < deadline => {
                     self.disconnect();
-                    std::thread::sleep(Duration::from_millis(20));
+                    std::thread::sleep(RETRY_EVERY);
                 }
                 Some(code) => return Err(BenchError::Refused { api: "OffsetFetch", code }),
             }
@@ -147,6 +149,6 @@ fn find_coordinator(bootstrap: SocketAddr, group: &str) -> Result<Connection> {
         if !NOT_READY.contains(&answer.error_code) || Instant::now() > deadline {
             return Err(BenchError::Refused { api: "FindCoordinator", code: answer.error_code });
         }
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::sleep(RETRY_EVERY);
     }
 }

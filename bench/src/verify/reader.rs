@@ -225,3 +225,6 @@ fn find_lost(writer: &Writer, logs: &[Vec<Identity>], findings: &mut Findings) {
 pub(super) fn is_gone(error: &BenchError) -> bool {
     matches!(error, BenchError::Closed | BenchError::Io { .. })
 }
+
+#[cfg(test)]
+mod tests;

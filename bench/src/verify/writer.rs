@@ -2,12 +2,12 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kafka_protocol::messages::InitProducerIdRequest;
 use ottla_units::{ProducerEpoch, ProducerId, Sequence};
 
-use super::commits::Commits;
+use super::commits::{Commits, NOT_READY, RETRY_EVERY};
 use super::content::{Content, Producer, Profile, Sent, Size};
 use crate::connection::{Connection, connect};
 use crate::error::{BenchError, Result, error_name};
@@ -169,12 +169,7 @@ impl Writer {
             self.pending.clear();
         }
         if self.profile.idempotent && self.producer.is_none() {
-            let request = InitProducerIdRequest::default().with_transactional_id(None).with_transaction_timeout_ms(-1);
-            let answer = Connection::open(self.addr)?.call(4, &request)?;
-            if answer.error_code != 0 {
-                return Err(BenchError::Refused { api: "InitProducerId", code: answer.error_code });
-            }
-            self.producer = Some((ProducerId::new(answer.producer_id.0), ProducerEpoch::new(answer.producer_epoch)));
+            self.producer = Some(init_producer(self.addr)?);
         }
         Ok(())
     }
@@ -187,7 +182,7 @@ impl Writer {
                 what: format!("a batch of writer {} to be taken", self.profile.writer),
             });
         }
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::sleep(RETRY_EVERY);
         self.again.append(&mut self.pending);
         std::mem::swap(&mut self.again, &mut self.pending);
         Ok(())
@@ -274,6 +269,21 @@ impl Writer {
                 sent.first,
                 error_name(code)
             ));
+        }
+    }
+}
+
+/// A producer id without a transaction.
+fn init_producer(addr: SocketAddr) -> Result<(ProducerId, ProducerEpoch)> {
+    let request = InitProducerIdRequest::default().with_transactional_id(None).with_transaction_timeout_ms(-1);
+    let deadline = Instant::now() + ANSWER_TIMEOUT;
+    let mut connection = Connection::open(addr)?;
+    loop {
+        let answer = connection.call(4, &request)?;
+        match answer.error_code {
+            0 => return Ok((ProducerId::new(answer.producer_id.0), ProducerEpoch::new(answer.producer_epoch))),
+            code if NOT_READY.contains(&code) && Instant::now() < deadline => std::thread::sleep(RETRY_EVERY),
+            code => return Err(BenchError::Refused { api: "InitProducerId", code }),
         }
     }
 }
