@@ -11,13 +11,11 @@ use ottla_units::{ErrorCode, TopicId};
 use tokio::sync::mpsc;
 
 mod identity;
-mod line;
 mod log;
 #[cfg(test)]
 mod tests;
 
 pub use identity::{FORMAT_VERSION, Identity, IdentityError};
-pub use line::{Line, line, publish};
 pub use log::LogError;
 use log::MetadataLog;
 

@@ -1,6 +1,8 @@
 use ottla_broker::{Controller, Done};
-use ottla_cluster::{Answer, Command};
+use ottla_cluster::{Answer, Command, Refusal};
+use ottla_units::ErrorCode;
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 
 use crate::controller::Request;
 
@@ -19,7 +21,12 @@ impl Bridge {
 
 impl Controller for Bridge {
     fn submit(&self, command: Command, answer: Done<Answer>) {
-        // Where the channel is full the answer is dropped with the request, which the shard takes for a refusal.
-        let _ = self.commands.try_send(Request { command, answer });
+        let (request, code) = match self.commands.try_send(Request { command, answer }) {
+            Ok(()) => return,
+            // Clients may try again.
+            Err(TrySendError::Full(request)) => (request, ErrorCode::RequestTimedOut),
+            Err(TrySendError::Closed(request)) => (request, ErrorCode::BrokerNotAvailable),
+        };
+        (request.answer)(Answer::Failed(Refusal::silent(code)));
     }
 }
