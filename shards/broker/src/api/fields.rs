@@ -1,5 +1,6 @@
 //! Our values as the messages' types hold them, and back.
 
+use bytes::Bytes;
 use ottla_cluster::{Answer, Refusal};
 use ottla_units::{BrokerId, ErrorCode, TopicId};
 use ottla_wire::messages::{self, StrBytes, TopicName};
@@ -12,6 +13,19 @@ pub(crate) const OPERATIONS_NOT_ASKED: i32 = i32::MIN;
 pub(crate) const CLUSTER_OPERATIONS: i32 = 8096;
 /// Everything one may do with a topic: read, write, create, delete, alter, describe, describe and alter configs.
 pub(crate) const TOPIC_OPERATIONS: i32 = 3576;
+
+/// Everything one may do with a group: read, delete, describe, describe and alter configs.
+pub(crate) const GROUP_OPERATIONS: i32 = 3400;
+
+/// Text that need not be copied.
+pub(crate) fn owned_text(value: String) -> StrBytes {
+    StrBytes::from_string(value)
+}
+
+/// Bytes of a request that are kept: a slice would keep the whole receive buffer.
+pub(crate) fn own(bytes: &Bytes) -> Bytes {
+    Bytes::copy_from_slice(bytes)
+}
 
 pub(crate) fn text(value: &str) -> StrBytes {
     StrBytes::from_string(value.to_owned())
