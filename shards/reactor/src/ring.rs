@@ -433,11 +433,12 @@ impl<R: 'static> Drop for Operation<R> {
     fn drop(&mut self) {
         let Some(resource) = self.resource.take() else { return };
         let mut operations = self.ring.operations.borrow_mut();
-        if let Slot::Done(_) = operations.slots[self.key] {
-            operations.release(self.key);
-            return;
+        match operations.slots.get_mut(self.key) {
+            // The ring was taken down while this was in flight: the kernel may still use the buffer, so it is never freed.
+            None => return std::mem::forget(resource),
+            Some(Slot::Done(_)) => return operations.release(self.key),
+            Some(slot) => *slot = Slot::Orphan(Box::new(resource)),
         }
-        operations.slots[self.key] = Slot::Orphan(Box::new(resource));
         drop(operations);
         self.ring.push(opcode::AsyncCancel::new(self.key as u64).build().user_data(UNWATCHED));
     }
