@@ -116,7 +116,7 @@ fn what_is_wrong_is_said_with_what_is_allowed() {
     let (_folder, given) = file("a.b=c\nlog.segment.bytes=5\n");
     let wrong = said(&given);
     assert!(wrong.contains("line 2") && wrong.contains("at least 1048576"), "{wrong}");
-    assert!(said(&set(&["ottla.read.path=teleport"])).contains("one of direct, buffered"));
+    assert!(said(&set(&["ottla.log.format=runes"])).contains("one of text, json"));
     assert!(said(&set(&["noequals"])).contains("key=value"));
     assert!(said(&set(&["=x"])).contains("key=value"));
     assert!(said(&set(&["node.id=1", "broker.id=2"])).contains("two names of one number"));

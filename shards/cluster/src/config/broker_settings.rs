@@ -140,15 +140,6 @@ pub struct ProducerSettings {
     pub transaction_timeout_max: Duration,
 }
 
-/// How old records are read (`ottla.read.path`).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ReadPath {
-    /// Past the page cache.
-    Direct,
-    /// Through the page cache.
-    Buffered,
-}
-
 /// What only Ottla has.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct OwnSettings {
@@ -158,14 +149,14 @@ pub struct OwnSettings {
     pub journal: Option<PathBuf>,
     /// `ottla.journal.bytes` of each shard.
     pub journal_bytes: u64,
+    /// `ottla.journal.accept.loss`
+    pub accept_loss: bool,
     /// `ottla.tail.cache.bytes` of each shard.
     pub tail_cache_bytes: u64,
     /// `ottla.cold.read.bytes` of each shard.
     pub cold_read_bytes: u64,
     /// `ottla.bulk.append.bytes`
     pub bulk_append_bytes: u32,
-    /// `ottla.read.path`
-    pub read_path: ReadPath,
     /// `ottla.open.files.max` of each shard.
     pub open_files_max: u32,
     /// `ottla.admin.listen`; `None`: nowhere.
@@ -348,13 +339,10 @@ impl OwnSettings {
             shards: u16::try_from(layers.number("ottla.shards")).ok().filter(|count| *count > 0),
             journal: filled("ottla.journal.dir").map(PathBuf::from),
             journal_bytes: bytes("ottla.journal.bytes"),
+            accept_loss: layers.flag("ottla.journal.accept.loss"),
             tail_cache_bytes: bytes("ottla.tail.cache.bytes"),
             cold_read_bytes: bytes("ottla.cold.read.bytes"),
             bulk_append_bytes: limit("ottla.bulk.append.bytes"),
-            read_path: match filled("ottla.read.path").as_deref() {
-                Some("buffered") => ReadPath::Buffered,
-                _ => ReadPath::Direct,
-            },
             open_files_max: limit("ottla.open.files.max"),
             admin: filled("ottla.admin.listen"),
             log_level: filled("ottla.log.level").unwrap_or_else(|| "info".to_owned()),

@@ -29,7 +29,7 @@ pub use listeners::{Endpoint, ListenerError, SecurityProtocol};
 mod broker_settings;
 pub use broker_settings::{
     BrokerSettings, CreationSettings, GroupSettings, NetworkSettings, NodeSettings, OwnSettings, ProducerSettings,
-    ReadPath, node_id,
+    node_id,
 };
 
 // What DescribeConfigs shows.

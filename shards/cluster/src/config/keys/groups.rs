@@ -1,7 +1,8 @@
 //! Groups and their offsets.
 
 use super::effects::{
-    HONOURED, JAVA_CLASS, NO_MODERN_GROUPS, NO_PURGATORY, NO_SHARE_GROUPS, NO_STREAMS_GROUPS, NO_THREADS, OWN_WAY,
+    HONOURED, JAVA_CLASS, NO_MODERN_GROUPS, NO_PURGATORY, NO_SHARE_GROUPS, NO_STREAMS_GROUPS, NO_THREADS, NO_TIMEOUT,
+    OWN_WAY,
 };
 use crate::config::Rule::{Any, AtLeast, Between, FilledSet, FilledSetOf, OneOfAnyCase};
 use crate::config::key::keys;
@@ -21,7 +22,7 @@ keys! { pub(crate) GROUPS of Broker {
         "How long the offsets of an empty group are kept.";
     "offsets.retention.check.interval.ms": Long = "600000", AtLeast(1), ReadOnly, HONOURED;
         "How often it is looked for offsets that may go.";
-    "offsets.commit.timeout.ms": Int = "5000", AtLeast(1), ReadOnly, HONOURED;
+    "offsets.commit.timeout.ms": Int = "5000", AtLeast(1), ReadOnly, NO_TIMEOUT;
         "How long a commit may take to be stored.";
     "offsets.load.buffer.size": Int = "5242880", AtLeast(1), ReadOnly, OWN_WAY;
         "Bytes read at once when a group is loaded.";

@@ -2,6 +2,7 @@
 
 use super::effects::{
     HONOURED, JOURNAL_DOES, NO_COMPACTION, NO_QUOTAS, NO_RECOMPRESSION, NO_RETENTION, NO_TIERING, NOT_HERE, ONE_NODE,
+    OWN_FLUSHES,
 };
 use crate::config::Rule::{Any, AtLeast, Between, DefaultOr, OneOf, SetOf, Share, ThrottledReplicas};
 use crate::config::key::keys;
@@ -29,10 +30,10 @@ keys! { pub(crate) TOPICS of Topic {
     "file.delete.delay.ms": Long = "60000", AtLeast(0), ClusterWide, NO_RETENTION;
         "How long a deleted file stays before it is removed."
             <- Same "log.segment.delete.delay.ms";
-    "flush.messages": Long = "9223372036854775807", AtLeast(1), ClusterWide, HONOURED;
+    "flush.messages": Long = "9223372036854775807", AtLeast(1), ClusterWide, OWN_FLUSHES;
         "Records between two forced flushes."
             <- Same "log.flush.interval.messages";
-    "flush.ms": Long = "9223372036854775807", AtLeast(0), ClusterWide, HONOURED;
+    "flush.ms": Long = "9223372036854775807", AtLeast(0), ClusterWide, OWN_FLUSHES;
         "Time between two forced flushes."
             <- Same "log.flush.interval.ms"
             <- Same "log.flush.scheduler.interval.ms";
