@@ -138,6 +138,7 @@ fn create(addr: SocketAddr, topics: &[(String, usize)]) -> Result<()> {
 fn fill(addr: SocketAddr, topic: &str, count: usize) -> Result<()> {
     let batch = batch_of(1 << 10, 1 << 10, wall_clock(), &mut Random::new(1));
     let mut connection = Connection::open(addr)?;
+    topics::await_ends(&mut connection, topic, count)?;
     let indexes: Vec<i32> = (0..count as i32).collect();
     for chunk in indexes.chunks(PER_REQUEST) {
         let parts: Vec<(i32, &[u8])> = chunk.iter().map(|index| (*index, &batch[..])).collect();
