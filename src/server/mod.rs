@@ -14,7 +14,7 @@ use ottla_cluster::{Broker, Command, Image, Listener as Announced};
 use ottla_reactor::file::FileLock;
 use ottla_reactor::probe::{self, Kernel};
 use ottla_reactor::socket::Listener;
-use ottla_storage::{Layout, LogSpec, RecoverOptions, Recovery};
+use ottla_storage::{Layout, LogSpec, RecoverOptions, Recovery, RecoveryReport};
 use ottla_units::{ByteSize, TopicPartition};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
@@ -113,6 +113,26 @@ impl Ground {
     }
 }
 
+/// What a person is told of the recovery.
+fn recovered(report: &RecoveryReport) -> String {
+    for loss in &report.losses {
+        tracing::warn!(%loss, "damage was accepted (ottla.journal.accept.loss)");
+    }
+    for stray in &report.strays {
+        tracing::warn!(folder = stray, "a folder that no topic owns was set aside");
+    }
+    if report.clean {
+        return "clean".to_owned();
+    }
+    format!(
+        "after a crash: {} frames read, {} batches ({}) restored from the journal, {} logs scanned",
+        report.frames,
+        report.batches_restored,
+        ByteSize::new(report.bytes_restored),
+        report.logs_scanned
+    )
+}
+
 fn on_reactor<F: Future>(future: F) -> Result<F::Output, Stopped> {
     ottla_reactor::block_on(future).map_err(|error| Stopped::because(probe::explain(&error)))
 }
@@ -184,7 +204,7 @@ async fn serve(
     let Ground { layout, _lock, mut controller, recovery } = ground;
     register(&mut controller, &loaded.settings, &bound)?;
     let image = Arc::clone(controller.image());
-    let recovered = recovery.report.to_string();
+    let recovered = recovered(&recovery.report);
     let (commands, waiting) = mpsc::channel(COMMANDS_WAITING_MAX);
     let (ready, mut readiness) = mpsc::unbounded_channel();
     let (failed, mut failures) = mpsc::unbounded_channel();

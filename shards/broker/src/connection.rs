@@ -273,7 +273,7 @@ impl Frames {
     async fn next(&mut self, connection: &Connection, shard: &Rc<Shard>) -> Result<Bytes, Closed> {
         loop {
             if let Some(field) = self.buffer.first_chunk::<{ frame::LENGTH_BYTES }>() {
-                let max = shard.limits.borrow().request_bytes_max;
+                let max = shard.settings.borrow().network.request_bytes_max as usize;
                 let length = frame::length(*field, max).map_err(Closed::Invalid)?;
                 let whole = length + frame::LENGTH_BYTES;
                 if self.buffer.len() < whole {

@@ -111,7 +111,7 @@ impl Hosts {
         let rules = rules(shard, &settings, topic);
         let log = shard.store.open_log(&spec, found, log_settings(&settings, key));
         let epoch = topic.partition(key.partition).map_or(LeaderEpoch::ZERO, |partition| partition.leader_epoch);
-        match Partition::open(shard.store.clone(), log, epoch, &rules, ottla_reactor::wall_clock()).await {
+        match Partition::open(shard.store.clone(), log, epoch, ottla_reactor::wall_clock()).await {
             Ok(partition) => {
                 let host = Host {
                     partition,

@@ -11,6 +11,7 @@ impl Shard {
         self.metrics.queues.bytes.set((self.request_memory.total() - self.request_memory.free()) as i64);
         let mut snapshot = self.metrics.snapshot(self.id);
         snapshot.partitions = self.partition_gauges();
+        snapshot.groups = self.groups.gauges();
         snapshot
     }
 
@@ -24,6 +25,7 @@ impl Shard {
             log_end: host.partition.log_end().get(),
             bytes: host.partition.log().size_bytes(),
             segments: host.partition.log().segments().len() as u64,
+            failed: false,
             producers: host.partition.producers().len() as u64,
         });
         gauges.collect()

@@ -253,6 +253,7 @@ async fn read_letters(shard: &Rc<Shard>, letters: &Letters<Letter>) {
 async fn stop(shard: &Rc<Shard>) {
     shard.stopping.set(true);
     shard.hosts.close_all();
+    shard.groups.stop(shard);
     for connection in shard.connections.borrow().values() {
         connection.finish();
     }

@@ -115,7 +115,7 @@ impl Plan {
         plan.acks = acks.unwrap_or(Acks::All);
         let image = shard.image.borrow();
         let mut topics = Topics { image: &image, context, body, last: None };
-        let repeated = repeated(request);
+        let repeated = repeated(request, body);
         for (place, partition) in request.partitions.iter().enumerate() {
             if repeated.contains(&place) {
                 continue;
@@ -180,7 +180,7 @@ impl<'t> Topics<'t> {
 }
 
 /// The places whose partition comes again later: only the last one counts, as with Kafka.
-fn repeated(request: &Produce) -> HashSet<usize> {
+fn repeated(request: &Produce, body: &Bytes) -> HashSet<usize> {
     let ascending = request.partitions.windows(2).all(|pair| (pair[0].topic, pair[0].index) < (pair[1].topic, pair[1].index));
     let mut repeated = HashSet::new();
     if ascending && request.topics.len() <= 1 {
@@ -189,7 +189,7 @@ fn repeated(request: &Produce) -> HashSet<usize> {
     let mut seen = HashSet::new();
     for (place, partition) in request.partitions.iter().enumerate().rev() {
         let topic = request.topics[partition.topic as usize];
-        if !seen.insert((topic.name, topic.id, partition.index)) {
+        if !seen.insert((topic.name.text(body), topic.id, partition.index)) {
             repeated.insert(place);
         }
     }
@@ -244,10 +244,8 @@ fn append_one(
     let done = host.partition.append(records, &host.rules.get(), produce, now)?;
     *ticket = (*ticket).max(Some(done.ticket));
     host.traffic.produces.increment();
-    if !done.repeated {
-        host.traffic.records_in.add((done.last_offset.since(done.base_offset) + 1).unsigned_abs());
-        host.traffic.bytes_in.add(records.len() as u64);
-    }
+    host.traffic.records_in.add(u64::from(done.records));
+    host.traffic.bytes_in.add(done.bytes as u64);
     Ok(Outcome {
         code: ErrorCode::None,
         base_offset: done.base_offset,
