@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use ottla_broker::Done;
 use ottla_cluster::decide::{self, Context, Decision, Rules, Settings};
-use ottla_cluster::{Answer, Command, Image, Record, Refusal, frame};
+use ottla_cluster::{Answer, Command, ConfigTarget, Image, Record, Refusal, frame};
 use ottla_units::{ErrorCode, TopicId};
 use tokio::sync::mpsc;
 
@@ -91,9 +91,13 @@ impl Controller {
         let (log, mut image) = MetadataLog::open(&options.folder)?;
         let mut unwritten = Vec::new();
         if image.cluster_id().is_empty() {
-            let cluster = Record::Cluster { id: options.cluster_id };
-            image.apply(&cluster).map_err(|error| log.misfit(error))?;
-            unwritten.push(cluster);
+            unwritten.push(Record::Cluster { id: options.cluster_id });
+            unwritten.extend(options.settings.of_new_cluster().into_iter().map(|(key, value)| Record::Config {
+                target: ConfigTarget::BrokerDefault,
+                key,
+                value: Some(value),
+            }));
+            image.apply_all(&unwritten).map_err(|error| log.misfit(error))?;
         } else if image.cluster_id() != options.cluster_id {
             let found = image.cluster_id().to_owned();
             return Err(ControllerError::OtherCluster { found, expected: options.cluster_id });

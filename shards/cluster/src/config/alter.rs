@@ -27,6 +27,7 @@ const PER_LISTENER: [&str; 10] = [
 ];
 /// Keys that Kafka changes while it runs and Ottla does not: its sockets are opened once.
 const FIXED: [&str; 2] = ["listeners", "listener.security.protocol.map"];
+const MIN_INSYNC: &str = "min.insync.replicas";
 
 /// What settings mean on one broker.
 ///
@@ -48,6 +49,14 @@ impl Catalogue {
 }
 
 impl Settings for Catalogue {
+    /// Kafka's controller takes `min.insync.replicas` from its file into the metadata when it turns on eligible leader
+    /// replicas (KIP-966), so that all brokers have one; since 4.1 that is in every new cluster.
+    fn of_new_cluster(&self) -> Overrides {
+        let none = Overrides::new();
+        let value = Layers::new(&none, &none, &self.started_with).number(MIN_INSYNC);
+        Overrides::from([(MIN_INSYNC.to_owned(), value.to_string())])
+    }
+
     fn new_topic(&self, _image: &Image, given: &[(String, Option<String>)]) -> Result<Overrides, Refusal> {
         let nulls: Vec<&str> =
             given.iter().filter(|(_, value)| value.is_none()).map(|(name, _)| name.as_str()).collect();

@@ -31,6 +31,11 @@ pub trait Settings {
     /// A key or value that Kafka refuses, in Kafka's words.
     fn new_topic(&self, image: &Image, given: &[(String, Option<String>)]) -> Result<Overrides, Refusal>;
 
+    /// What is set for all brokers when a cluster begins.
+    fn of_new_cluster(&self) -> Overrides {
+        Overrides::new()
+    }
+
     /// The overrides that a resource has after an alteration of it.
     ///
     /// # Errors
