@@ -29,7 +29,9 @@ fn leave(version: i16, request: LeaveGroupRequest) -> LeaveRequest {
     } else {
         let leavers = request.members.into_iter();
         let text = |text: ottla_wire::messages::StrBytes| text.to_string();
-        leavers.map(|leaver| Leaver { member: text(leaver.member_id), instance: leaver.group_instance_id.map(text) }).collect()
+        leavers
+            .map(|leaver| Leaver { member: text(leaver.member_id), instance: leaver.group_instance_id.map(text) })
+            .collect()
     };
     LeaveRequest { group: request.group_id.0.to_string(), members }
 }

@@ -17,11 +17,7 @@ const TYPES_FROM: i16 = 5;
 /// The only type there is.
 const CLASSIC: &str = "classic";
 
-pub(crate) async fn answer(
-    shard: &Rc<Shard>,
-    context: &Context<'_>,
-    request: ListGroupsRequest,
-) -> ListGroupsResponse {
+pub(crate) async fn answer(shard: &Rc<Shard>, context: &Context<'_>, request: ListGroupsRequest) -> ListGroupsResponse {
     let list = ListRequest {
         states: request.states_filter.iter().map(|state| state.to_string()).collect(),
         types: request.types_filter.iter().map(|kind| kind.to_string()).collect(),

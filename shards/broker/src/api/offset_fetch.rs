@@ -16,7 +16,9 @@ use std::rc::Rc;
 use ottla_cluster::Image;
 use ottla_coordinator::{FetchRequest, FetchTopic, FetchedOffset, FetchedTopic, Reply, Request};
 use ottla_units::{ErrorCode, LeaderEpoch, Offset};
-use ottla_wire::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics};
+use ottla_wire::messages::offset_fetch_request::{
+    OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics,
+};
 use ottla_wire::messages::offset_fetch_response::{
     OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponsePartitions, OffsetFetchResponseTopic,
     OffsetFetchResponseTopics,
