@@ -1,2 +1,131 @@
-//! xtask
-fn main() {}
+//! `cargo xtask`: the one gate for everything CI does.
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+// Commands run, and what they print.
+mod shell;
+
+// What passed, failed and was skipped.
+mod tally;
+
+// Our own tests.
+mod tests;
+
+// A broker to test against.
+mod broker;
+
+// Other people's clients against our broker.
+mod clients;
+
+// Recorded answers of Apache Kafka against our broker's.
+mod oracle;
+
+// Pages that are written by the program.
+mod docs;
+
+use shell::{Failure, cargo};
+use tally::Tally;
+
+/// One command: its name, what it does, and how.
+struct Command {
+    name: &'static str,
+    about: &'static str,
+    run: fn(&[String]) -> Result<(), Failure>,
+}
+
+/// Everything that can be asked for.
+const COMMANDS: &[Command] = &[
+    Command { name: "fmt", about: "format the code (--check: only look)", run: fmt },
+    Command { name: "clippy", about: "lints, warnings are errors", run: |_| clippy() },
+    Command { name: "doc", about: "the code's documentation, warnings are errors", run: |_| doc() },
+    Command {
+        name: "docs",
+        about: "write docs/configuration.md and docs/metrics.md from their tables (--check: only look)",
+        run: docs,
+    },
+    Command {
+        name: "test",
+        about: "every test, other people's clients included (--unit, --clients: only these; --release)",
+        run: test,
+    },
+    Command {
+        name: "oracle",
+        about: "recorded answers of Kafka against tests/oracle.passing (--refresh: write the list anew)",
+        run: oracle::run,
+    },
+    Command { name: "bench-smoke", about: "every bench runs once", run: |_| bench_smoke() },
+    Command { name: "ci", about: "all of the above", run: |_| ci() },
+];
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let name = arguments.next().unwrap_or_default();
+    let rest: Vec<String> = arguments.collect();
+    let Some(command) = COMMANDS.iter().find(|command| command.name == name) else {
+        return usage(&name);
+    };
+    match (command.run)(&rest) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn usage(name: &str) -> ExitCode {
+    let asked_for_help = matches!(name, "" | "help" | "--help" | "-h");
+    if !asked_for_help {
+        eprintln!("error: there is no command '{name}'\n");
+    }
+    println!("cargo xtask COMMAND\n");
+    for command in COMMANDS {
+        println!("  {:<12} {}", command.name, command.about);
+    }
+    if asked_for_help { ExitCode::SUCCESS } else { ExitCode::from(2) }
+}
+
+fn fmt(arguments: &[String]) -> Result<(), Failure> {
+    let check = arguments.iter().any(|argument| argument == "--check");
+    cargo(&["fmt", "--all"]).args(check.then_some("--check")).run("format")
+}
+
+fn clippy() -> Result<(), Failure> {
+    cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]).run("clippy")
+}
+
+fn doc() -> Result<(), Failure> {
+    cargo(&["doc", "--workspace", "--no-deps", "--quiet"]).env("RUSTDOCFLAGS", "-D warnings").run("doc")
+}
+
+fn docs(arguments: &[String]) -> Result<(), Failure> {
+    docs::run(arguments.iter().any(|argument| argument == "--check"))
+}
+
+fn bench_smoke() -> Result<(), Failure> {
+    cargo(&["bench", "--package", "ottla-bench", "--quiet", "--", "--test"]).run("benches, once each")
+}
+
+/// Every test. The last line says how it went.
+fn test(arguments: &[String]) -> Result<(), Failure> {
+    let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
+    let mut tally = Tally::default();
+    if !has("--clients") {
+        tests::run(&mut tally)?;
+    }
+    if !has("--unit") {
+        clients::run(&mut tally, has("--release"))?;
+    }
+    tally.finish()
+}
+
+fn ci() -> Result<(), Failure> {
+    fmt(&["--check".into()])?;
+    clippy()?;
+    doc()?;
+    docs(&["--check".into()])?;
+    bench_smoke()?;
+    oracle::run(&["--if-there".into()])?;
+    test(&[])
+}

@@ -1,0 +1,102 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::shell::{Failure, Step, cargo, heading, is_there, program, target};
+use crate::tally::Tally;
+
+/// How long all of our own tests may take, building included.
+const LIMIT: Duration = Duration::from_secs(30 * 60);
+/// How many of a runner's last lines are shown when it fails without saying which test did.
+
+/// Runs our own tests: unit, model, simulation, golden bytes, and the binary from outside.
+pub(crate) fn run(tally: &mut Tally) -> Result<(), Failure> {
+    match nextest() {
+        Some(runner) => {
+            let step = runner.args(["nextest", "run", "--workspace", "--no-fail-fast", "--hide-progress-bar"]);
+            follow(step.args(["--status-level", "slow", "--final-status-level", "fail"]), "tests", tally)?;
+            follow(cargo(&["test", "--workspace", "--doc", "--no-fail-fast"]), "documentation tests", tally)
+        }
+        None => follow(cargo(&["test", "--workspace", "--no-fail-fast"]), "tests", tally),
+    }
+}
+
+/// The test runner, installed below target/ if the machine has none; nothing if that does not work out.
+fn nextest() -> Option<Step> {
+    if is_there("cargo-nextest") {
+        return Some(program("cargo-nextest"));
+    }
+    let tools: PathBuf = target().join("tools");
+    let installed = tools.join("bin/cargo-nextest");
+    if !installed.is_file() {
+        let step = cargo(&["install", "cargo-nextest", "--locked", "--debug", "--quiet", "--root"]).args([&tools]);
+        // Into a folder of its own: what it builds has nothing in common with ours.
+        let step = step.env("CARGO_TARGET_DIR", tools.join("build"));
+        if let Err(failure) = step.run("install cargo-nextest (once, some minutes)") {
+            println!("   {failure}; cargo test runs the tests instead");
+            return None;
+        }
+    }
+    Some(program(installed))
+}
+
+/// Runs a test runner, shows what it says of failures, and counts.
+fn follow(step: Step, what: &str, tally: &mut Tally) -> Result<(), Failure> {
+    heading(what);
+    let mut counts = Counts::default();
+    let status = step.lines(what, LIMIT, |line| {
+        println!("{line}");
+        counts.read(line);
+    })?;
+    tally.add(counts.passed, counts.failed, counts.ignored);
+    if !status.success() && counts.failed == 0 {
+        tally.fail(format!("{what}: {status} without a failed test: does it build?"));
+    }
+    Ok(())
+}
+
+/// What a runner's summary lines say.
+#[derive(Default, PartialEq, Debug)]
+struct Counts {
+    passed: u64,
+    failed: u64,
+    ignored: u64,
+}
+
+impl Counts {
+    /// Reads `test result: ok. 8 passed; 0 failed; 1 ignored; …` and `Summary [ 1.0s] 8 tests run: 7 passed, 1 failed, 1 skipped`.
+    fn read(&mut self, line: &str) {
+        let line = line.trim();
+        let counts = match line.strip_prefix("test result: ") {
+            Some(counts) => counts,
+            None if line.starts_with("Summary [") => line.rsplit("run: ").next().unwrap_or_default(),
+            None => return,
+        };
+        for part in counts.split([';', ',', '.']) {
+            let mut words = part.split_whitespace();
+            let (Some(Ok(count)), Some(what)) = (words.next().map(str::parse::<u64>), words.next()) else { continue };
+            match what {
+                "passed" => self.passed += count,
+                "failed" | "timed" => self.failed += count,
+                "ignored" | "skipped" => self.ignored += count,
+                _ => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod counting {
+    use super::Counts;
+
+    #[test]
+    fn summaries_of_both_runners_are_understood() {
+        let mut counts = Counts::default();
+        counts
+            .read("test result: FAILED. 8 passed; 2 failed; 1 ignored; 0 measured; 3 filtered out; finished in 0.01s");
+        assert_eq!(counts, Counts { passed: 8, failed: 2, ignored: 1 });
+        counts.read("     Summary [   1.234s] 10 tests run: 7 passed (1 slow), 2 failed, 1 timed out, 5 skipped");
+        assert_eq!(counts, Counts { passed: 15, failed: 5, ignored: 6 });
+        counts.read("running 8 tests");
+        assert_eq!(counts.passed, 15);
+    }
+}
