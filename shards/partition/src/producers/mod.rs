@@ -222,7 +222,7 @@ impl ProducerState {
         }
     }
 
-    pub(crate) fn retain(&mut self, batch: RetainedBatch) {
+    fn retain(&mut self, batch: RetainedBatch) {
         if usize::from(self.retained) == RETAINED_BATCHES {
             self.batches.rotate_left(1);
             self.retained -= 1;
@@ -392,11 +392,19 @@ impl ProducerTable {
     }
 
     /// Takes a producer from a snapshot.
-    pub(crate) fn load(&mut self, producer: ProducerId, state: ProducerState) {
+    fn load(&mut self, producer: ProducerId, state: ProducerState) {
         if let Some(start) = state.transaction_start {
             self.open.insert(start, producer);
         }
         self.producers.insert(producer, state);
+    }
+
+    /// Puts the batches of a snapshot before the last one that it has of this producer.
+    fn load_earlier(&mut self, producer: ProducerId, earlier: &[RetainedBatch]) {
+        let Some(state) = self.producers.get_mut(&producer) else { return };
+        let Some(last) = state.batches().last().copied() else { return };
+        state.retained = 0;
+        earlier.iter().chain([&last]).for_each(|batch| state.retain(*batch));
     }
 
     fn make_room(&mut self, newcomer: ProducerId) {

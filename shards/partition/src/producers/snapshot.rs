@@ -1,5 +1,9 @@
 //! The producers' snapshot as Kafka writes it beside a segment (`<offset>.snapshot`, `ProducerStateManager.writeSnapshot`):
-//! version i16 = 1, CRC32C u32 of what follows it, then an array of producers. Only the last batch of each is kept.
+//! version i16 = 1, CRC32C u32 of what follows it, then an array of producers, each with its last batch.
+//!
+//! Kafka forgets the other batches there, so a repeat of one of them after a start is refused as out of order, and a client
+//! that then begins a new epoch writes it twice. Ours go behind the array, where Kafka's own reader does not look: a tag, the
+//! number of producers, and for each its id, how many batches, and those.
 
 use std::fmt;
 
@@ -13,6 +17,11 @@ const HEAD_BYTES: usize = 10;
 const CHECKSUMMED_FROM: usize = 6;
 /// Producer id, epoch, last sequence, last offset, offset delta, timestamp, coordinator epoch, start of the transaction.
 const ENTRY_BYTES: usize = 8 + 2 + 4 + 8 + 4 + 8 + 4 + 8;
+
+/// What begins the batches behind the array.
+const EARLIER_TAG: [u8; 4] = *b"OTL1";
+/// Last sequence, last offset, offset delta, timestamp.
+const EARLIER_BATCH_BYTES: usize = 4 + 8 + 4 + 8;
 
 /// Why bytes are no snapshot of producers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -72,9 +81,31 @@ impl ProducerTable {
             out.extend_from_slice(&state.coordinator_epoch.to_be_bytes());
             out.extend_from_slice(&state.transaction_start.unwrap_or(Offset::NONE).get().to_be_bytes());
         }
+        self.encode_earlier(&mut out);
         let crc = crc32c::crc32c(&out[CHECKSUMMED_FROM..]);
         out[2..6].copy_from_slice(&crc.to_be_bytes());
         out
+    }
+
+    fn encode_earlier(&self, out: &mut Vec<u8>) {
+        let several = || self.iter().filter(|(_, state)| state.batches().len() > 1);
+        let count = several().count();
+        if count == 0 {
+            return;
+        }
+        out.extend_from_slice(&EARLIER_TAG);
+        out.extend_from_slice(&(count as u32).to_be_bytes());
+        for (producer, state) in several() {
+            let Some((_, earlier)) = state.batches().split_last() else { continue };
+            out.extend_from_slice(&producer.get().to_be_bytes());
+            out.push(earlier.len() as u8);
+            for batch in earlier {
+                out.extend_from_slice(&batch.last_sequence.get().to_be_bytes());
+                out.extend_from_slice(&batch.last_offset.get().to_be_bytes());
+                out.extend_from_slice(&(batch.last_offset.since(batch.first_offset) as i32).to_be_bytes());
+                out.extend_from_slice(&batch.timestamp.get().to_be_bytes());
+            }
+        }
     }
 
     /// A table from Kafka's snapshot file. Producers' silence counts from `now`.
@@ -94,16 +125,17 @@ impl ProducerTable {
             return Err(SnapshotError::ChecksumMismatch { stored, computed });
         }
         let count = u32::from_be_bytes(fields.take().ok_or(length)?) as usize;
-        if count.checked_mul(ENTRY_BYTES) != Some(fields.rest.len()) {
+        if count > fields.rest.len() / ENTRY_BYTES {
             return Err(length);
         }
         let mut table = ProducerTable::new();
-        while !fields.rest.is_empty() {
+        for _ in 0..count {
             let (producer, mut state) = fields.entry().ok_or(length)?;
             state.heard = now;
             table.load(producer, state);
         }
-        Ok(table)
+        fields.earlier(&mut table).ok_or(length)?;
+        if fields.rest.is_empty() { Ok(table) } else { Err(length) }
     }
 }
 
@@ -116,6 +148,32 @@ impl Fields<'_> {
         let (field, rest) = self.rest.split_first_chunk()?;
         self.rest = rest;
         Some(*field)
+    }
+
+    /// Reads the batches behind the array, if there are any.
+    fn earlier(&mut self, table: &mut ProducerTable) -> Option<()> {
+        if self.rest.is_empty() {
+            return Some(());
+        }
+        let count = if self.take()? == EARLIER_TAG { u32::from_be_bytes(self.take()?) } else { return None };
+        for _ in 0..count {
+            let producer = ProducerId::new(i64::from_be_bytes(self.take()?));
+            let [batches] = self.take()?;
+            if self.rest.len() < usize::from(batches) * EARLIER_BATCH_BYTES {
+                return None;
+            }
+            let earlier: Option<Vec<_>> = (0..batches).map(|_| self.batch()).collect();
+            table.load_earlier(producer, &earlier?);
+        }
+        Some(())
+    }
+
+    fn batch(&mut self) -> Option<RetainedBatch> {
+        let last_sequence = Sequence::new(i32::from_be_bytes(self.take()?));
+        let last_offset = Offset::new(i64::from_be_bytes(self.take()?));
+        let delta = i32::from_be_bytes(self.take()?);
+        let timestamp = Timestamp::new(i64::from_be_bytes(self.take()?));
+        Some(retained(last_sequence, last_offset, delta, timestamp))
     }
 
     fn entry(&mut self) -> Option<(ProducerId, ProducerState)> {
@@ -133,12 +191,16 @@ impl Fields<'_> {
         state.last_timestamp = timestamp;
         state.transaction_start = (start >= Offset::ZERO).then_some(start);
         if last_offset >= Offset::ZERO {
-            let first_sequence = before(last_sequence, delta);
-            let first_offset = last_offset.plus(-i64::from(delta));
-            state.retain(RetainedBatch { first_sequence, last_sequence, first_offset, last_offset, timestamp });
+            state.retain(retained(last_sequence, last_offset, delta, timestamp));
         }
         Some((producer, state))
     }
+}
+
+fn retained(last_sequence: Sequence, last_offset: Offset, delta: i32, timestamp: Timestamp) -> RetainedBatch {
+    let first_sequence = before(last_sequence, delta);
+    let first_offset = last_offset.plus(-i64::from(delta));
+    RetainedBatch { first_sequence, last_sequence, first_offset, last_offset, timestamp }
 }
 
 /// The sequence `count` records earlier, wrapping below 0 to `i32::MAX` (`DefaultRecordBatch.decrementSequence`).

@@ -286,8 +286,10 @@ fn survives_a_start(clean: bool, settings: LogSettings) {
     ottla_reactor::block_on(async {
         let partition = start(&folder, settings).await;
         assert_eq!((partition.high_watermark(), partition.log_end()), (Offset::new(20), Offset::new(20)));
-        let again = append(&partition, &from_producer(1, 2, 19, 1)).unwrap();
-        assert_eq!((again.base_offset, again.bytes), (Offset::new(19), 0));
+        for i in 15..20 {
+            let again = append(&partition, &from_producer(1, 2, i, 1)).unwrap();
+            assert_eq!((again.base_offset, again.bytes), (Offset::new(i64::from(i)), 0));
+        }
         let error = append(&partition, &from_producer(1, 2, 21, 1)).unwrap_err();
         assert_eq!(error.code(), ErrorCode::OutOfOrderSequenceNumber);
         let error = append(&partition, &from_producer(1, 1, 20, 1)).unwrap_err();

@@ -25,6 +25,19 @@ fn the_bytes_are_kafkas() {
 }
 
 #[test]
+fn earlier_batches_lie_behind_the_array() {
+    let mut table = ProducerTable::new();
+    table.record(&arrival(1, 0, 0, 2, 0));
+    table.record(&arrival(1, 0, 2, 1, 2));
+    let bytes = table.encode();
+    assert_eq!(bytes[10 + 46..][..17], *b"OTL1\0\0\0\x01\0\0\0\0\0\0\0\x01\x01");
+    assert_eq!(bytes.len(), 10 + 46 + 17 + 24);
+    let loaded = ProducerTable::decode(&bytes, Timestamp::new(0)).unwrap();
+    let producer = ProducerId::new(1);
+    assert_eq!(loaded.get(producer).unwrap().batches(), table.get(producer).unwrap().batches());
+}
+
+#[test]
 fn open_transactions_are_kept() {
     let mut table = ProducerTable::new();
     table.record(&Arrival { transactional: true, ..arrival(1, 0, 0, 1, 42) });
@@ -50,6 +63,20 @@ fn other_bytes_are_refused() {
 }
 
 proptest! {
+    #[test]
+    fn hostile_batches_behind_the_array_never_panic(tail in proptest::collection::vec(any::<u8>(), 0..80), tagged in any::<bool>()) {
+        let mut table = ProducerTable::new();
+        table.record(&arrival(0, 0, 0, 1, 0));
+        let mut bytes = table.encode();
+        if tagged {
+            bytes.extend(b"OTL1\0\0\0\x01\0\0\0\0\0\0\0\0");
+        }
+        bytes.extend(tail);
+        let crc = crc32c::crc32c(&bytes[6..]);
+        bytes[2..6].copy_from_slice(&crc.to_be_bytes());
+        let _ = ProducerTable::decode(&bytes, Timestamp::new(0));
+    }
+
     #[test]
     fn hostile_entries_give_a_table(entry in proptest::collection::vec(any::<u8>(), 46)) {
         let mut bytes = vec![0, 1, 0, 0, 0, 0, 0, 0, 0, 1];
