@@ -6,8 +6,6 @@ use crate::tally::Tally;
 
 /// How long all of our own tests may take, building included.
 const LIMIT: Duration = Duration::from_secs(30 * 60);
-/// How many of a runner's last lines are shown when it fails without saying which test did.
-
 /// Runs our own tests: unit, model, simulation, golden bytes, and the binary from outside.
 pub(crate) fn run(tally: &mut Tally) -> Result<(), Failure> {
     match nextest() {
