@@ -344,7 +344,8 @@ fn ask(shard: &Shard, wanted: &[Wanted], version: i16, parts: &mut [Part]) -> Ve
         let key = match resolve(&image, wanted, version) {
             Ok(key) => key,
             Err(code) => {
-                parts[place] = Part::refused(code);
+                // As with Kafka, an empty list where nothing was read at all, null where reading failed.
+                parts[place] = Part { aborted: Some(Vec::new()), ..Part::refused(code) };
                 continue;
             }
         };
