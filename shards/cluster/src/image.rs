@@ -206,19 +206,22 @@ impl Image {
         self.by_unified.get(crate::name::unified(name).as_str())
     }
 
-    /// The topics that are not the same in `newer`: as they are here (`None`: created) and there (`None`: deleted).
+    /// The topics that are not the same in `newer`: as they are here (`None`: created) and there (`None`: deleted), the
+    /// deleted ones first, because a new one may have the name of one of them.
     /// Looks only at what was touched, so a small change is cheap however many topics there are.
     pub fn topics_changed<'a>(
         &'a self,
         newer: &'a Image,
     ) -> impl Iterator<Item = (Option<&'a Arc<Topic>>, Option<&'a Arc<Topic>>)> {
-        self.by_id.changed(&newer.by_id).flat_map(|(old, new)| {
-            let gone = old.iter().filter(|(id, _)| !new.contains_key(id)).map(|(_, topic)| (Some(topic), None));
-            let there = new.iter().filter_map(|(id, topic)| match old.get(id) {
+        let gone = self.by_id.changed(&newer.by_id).flat_map(|(old, new)| {
+            old.iter().filter(|(id, _)| !new.contains_key(id)).map(|(_, topic)| (Some(topic), None))
+        });
+        let there = self.by_id.changed(&newer.by_id).flat_map(|(old, new)| {
+            new.iter().filter_map(|(id, topic)| match old.get(id) {
                 Some(before) if Arc::ptr_eq(before, topic) => None,
                 before => Some((before, Some(topic))),
-            });
-            gone.chain(there)
-        })
+            })
+        });
+        gone.chain(there)
     }
 }

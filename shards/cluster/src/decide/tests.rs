@@ -295,6 +295,7 @@ fn a_change_names_only_the_topics_it_touched() {
     cluster.run(Command::DeleteTopics { topics: vec![TopicRef::Name("t7".to_owned())] });
     cluster.grow("t8", 2, None).unwrap();
     cluster.create_one(topic("new", 1, 1)).unwrap();
+    assert!(before.topics_changed(&cluster.image).next().unwrap().1.is_none(), "the deleted one comes first");
     let name = |topic: Option<&Arc<crate::image::Topic>>| topic.map(|topic| topic.name.to_string());
     let mut changes: Vec<_> = before.topics_changed(&cluster.image).map(|(old, new)| (name(old), name(new))).collect();
     changes.sort();
