@@ -26,8 +26,8 @@ pub(super) struct Commits {
     connection: Option<Connection>,
     /// The last that was acknowledged.
     acked: BTreeMap<i32, i64>,
-    /// The last that was tried.
-    tried: BTreeMap<i32, i64>,
+    /// Those that were tried since, oldest first: what was not acknowledged may still have been written.
+    tried: BTreeMap<i32, Vec<i64>>,
     pub(super) count: u64,
 }
 
@@ -43,7 +43,7 @@ impl Commits {
 
     /// Commits one offset and remembers the answer.
     pub(super) fn commit(&mut self, bootstrap: SocketAddr, topic: &str, partition: i32, offset: i64) -> Result<()> {
-        self.tried.insert(partition, offset);
+        self.tried.entry(partition).or_default().push(offset);
         let part = OffsetCommitRequestPartition::default()
             .with_partition_index(partition)
             .with_committed_offset(offset)
@@ -58,6 +58,7 @@ impl Commits {
         match answer.topics.iter().flat_map(|topic| &topic.partitions).map(|part| part.error_code).next() {
             Some(0) => {
                 self.acked.insert(partition, offset);
+                self.tried.insert(partition, Vec::new());
                 self.count += 1;
                 Ok(())
             }
@@ -89,7 +90,7 @@ impl Commits {
         // What was under way is decided now.
         for (partition, (offset, _)) in held {
             self.acked.insert(partition, offset);
-            self.tried.insert(partition, offset);
+            self.tried.insert(partition, Vec::new());
         }
         Ok(wrong)
     }
