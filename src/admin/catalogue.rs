@@ -123,52 +123,54 @@ metrics! {
         "Bytes of requests in work and of answers not sent yet." => |r, s| gauge(r, s, |shard| shard.queues.bytes);
     ottla_mesh_queue_messages: Gauge of "messages" [shard]
         "Messages from other shards not taken up yet." => |r, s| gauge(r, s, |shard| shard.queues.mesh);
-    ottla_control_queue_messages: Gauge of "messages" [shard]
-        "Messages from the control thread not taken up yet." => |r, s| gauge(r, s, |shard| shard.queues.control);
     kafka_server_delayedoperationpurgatory_purgatorysize: Gauge of "requests" [delayedOperation]
         "Requests that wait: Produce for stable storage, Fetch for records." => purgatory;
     kafka_server_fetchsessioncache_numincrementalfetchsessions: Gauge of "sessions" []
         "Fetch sessions kept (KIP-227)." => |r, s| s.put(&[], sum(r, |shard| shard.queues.fetch_sessions));
 
-    // The journal.
+    // The journal, and segments behind it.
     ottla_journal_write_duration_seconds: Histogram of "seconds" [shard]
-        "How long the write of one journal frame took." => |r, s| histogram(r, s, |shard| &shard.journal.write);
+        "How long the write of one journal frame took." => |r, s| histogram(r, s, |shard| &shard.store.write);
     ottla_journal_flush_duration_seconds: Histogram of "seconds" [shard]
-        "How long one flush of the journal took." => |r, s| histogram(r, s, |shard| &shard.journal.flush);
+        "How long one flush of the journal took." => |r, s| histogram(r, s, |shard| &shard.store.flush);
     kafka_log_logflushstats_logflushrateandtimems: Summary of "milliseconds" []
         "How long one flush of a journal took, all shards together, since the start." => flush_summary;
     ottla_journal_bytes_total: Counter of "bytes" [shard]
-        "Bytes written to the journal, padding included." => |r, s| counter(r, s, |shard| shard.journal.bytes);
-    ottla_journal_frames_total: Counter of "frames" [shard]
-        "Frames written to the journal: one for each flush cycle." => |r, s| counter(r, s, |shard| shard.journal.frames);
+        "Bytes written to the journal, padding included." => |r, s| counter(r, s, |shard| shard.store.journal_bytes);
+    ottla_journal_cycles_total: Counter of "cycles" [shard]
+        "Flush cycles: each makes everything durable that came since the one before." => |r, s| counter(r, s, |shard| shard.store.cycles);
     ottla_journal_bypass_bytes_total: Counter of "bytes" [shard]
-        "Bytes written straight to segments because one partition brought many at once." => |r, s| counter(r, s, |shard| shard.journal.bypass_bytes);
+        "Bytes written straight to segments because one partition brought many at once." => |r, s| counter(r, s, |shard| shard.store.bypass_bytes);
     ottla_journal_pending_bytes: Gauge of "bytes" [shard]
-        "Bytes in journal files that may not be recycled yet." => |r, s| gauge(r, s, |shard| shard.journal.pending_bytes);
+        "Bytes in journal files that may not be recycled yet." => |r, s| counter(r, s, |shard| shard.store.pending_bytes);
+    ottla_segment_bytes_total: Counter of "bytes" [shard]
+        "Bytes written to segments." => |r, s| counter(r, s, |shard| shard.store.segment_bytes);
+    ottla_write_outs_waiting: Gauge of "logs" [shard]
+        "Logs that wait for being written to their segments." => |r, s| counter(r, s, |shard| shard.store.write_outs_waiting);
+    ottla_disk_full: Gauge of "1" [shard]
+        "1 while appends are refused for want of disk space." => |r, s| counter(r, s, |shard| u64::from(shard.store.disk_full));
 
     // Reads.
     ottla_tail_reads_total: Counter of "reads" [shard]
-        "Reads answered from memory: cache hits." => |r, s| counter(r, s, |shard| shard.reads.tail);
+        "Reads answered from the newest records in memory: cache hits." => |r, s| counter(r, s, |shard| shard.store.tail_reads);
+    ottla_ahead_reads_total: Counter of "reads" [shard]
+        "Reads answered from what an earlier read had brought in ahead: cache hits too." => |r, s| counter(r, s, |shard| shard.store.ahead_reads);
     ottla_cold_reads_total: Counter of "reads" [shard]
-        "Reads that went to the disk: cache misses." => |r, s| counter(r, s, |shard| shard.reads.cold);
+        "Reads that went to the disk: cache misses." => |r, s| counter(r, s, |shard| shard.store.cold_reads);
     ottla_cold_read_bytes_total: Counter of "bytes" [shard]
-        "Bytes read from the disk for consumers." => |r, s| counter(r, s, |shard| shard.reads.cold_bytes);
-    ottla_cold_read_duration_seconds: Histogram of "seconds" [shard]
-        "How long one read from the disk took." => |r, s| histogram(r, s, |shard| &shard.reads.cold_latency);
+        "Bytes read from the disk for consumers." => |r, s| counter(r, s, |shard| shard.store.cold_bytes);
     ottla_tail_bytes: Gauge of "bytes" [shard]
-        "Bytes of recent records held in memory." => |r, s| gauge(r, s, |shard| shard.reads.tail_bytes);
+        "Bytes of recent records held in memory." => |r, s| counter(r, s, |shard| shard.store.tail_bytes);
     ottla_open_segment_files: Gauge of "files" [shard]
-        "Segment files open." => |r, s| gauge(r, s, |shard| shard.reads.open_files);
+        "Segment files open." => |r, s| counter(r, s, |shard| shard.store.open_files);
 
     // The shards' loops.
     ottla_loop_stalls_total: Counter of "stalls" [shard]
-        "Times that one task kept all others of its shard waiting for too long." => |r, s| counter(r, s, |shard| shard.stalls.count);
+        "Times that a timer, set four times a second, fired more than 10 ms late: one task kept all others waiting." => |r, s| counter(r, s, |shard| shard.stalls.count);
     ottla_loop_stall_seconds_total: Counter of "seconds" [shard]
-        "How long such stalls lasted together." => |r, s| seconds(r, s, |shard| shard.stalls.nanos);
+        "How late those timers were, together." => |r, s| seconds(r, s, |shard| shard.stalls.nanos as f64);
     ottla_shard_busy_seconds_total: Counter of "seconds" [shard]
-        "How long the shard has worked." => |r, s| seconds(r, s, |shard| shard.stalls.busy_nanos);
-    ottla_shard_idle_seconds_total: Counter of "seconds" [shard]
-        "How long the shard has slept." => |r, s| seconds(r, s, |shard| shard.stalls.idle_nanos);
+        "How long the shard's loop has worked; the rest of the time it slept." => |r, s| seconds(r, s, |shard| shard.stalls.busy_nanos as f64);
 
     // Partitions.
     kafka_log_log_size: Gauge of "bytes" [topic, partition]
@@ -276,8 +278,8 @@ fn gauge(report: &Report, samples: &mut Samples<'_>, number: fn(&Snapshot) -> i6
     each_shard(report, |name, shard| samples.put(&[name], number(shard) as f64));
 }
 
-fn seconds(report: &Report, samples: &mut Samples<'_>, nanos: fn(&Snapshot) -> u64) {
-    each_shard(report, |name, shard| samples.put(&[name], nanos(shard) as f64 / 1e9));
+fn seconds(report: &Report, samples: &mut Samples<'_>, nanos: fn(&Snapshot) -> f64) {
+    each_shard(report, |name, shard| samples.put(&[name], nanos(shard) / 1e9));
 }
 
 fn histogram(report: &Report, samples: &mut Samples<'_>, latency: fn(&Snapshot) -> &LatencySnapshot) {
@@ -349,7 +351,7 @@ fn request_histogram(report: &Report, samples: &mut Samples<'_>) {
 }
 
 fn flush_summary(report: &Report, samples: &mut Samples<'_>) {
-    samples.summary(&[], &merged(report.shards.iter().map(|shard| &shard.journal.flush)));
+    samples.summary(&[], &merged(report.shards.iter().map(|shard| &shard.store.flush)));
 }
 
 fn refused(report: &Report, samples: &mut Samples<'_>) {

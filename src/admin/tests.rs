@@ -17,7 +17,6 @@ fn report() -> Report {
         metrics.topic("odd\"name").sent(1, 10);
         metrics.answered(ApiKey::Fetch, 17, Duration::from_micros(80));
         metrics.failed(ApiKey::Produce, ErrorCode::CorruptMessage);
-        metrics.journal.flush.observe(Duration::from_micros(90));
         metrics.connections.open.add(2);
         let mut snapshot = metrics.snapshot(ShardId::new(number));
         let topic: Arc<str> = "orders".into();

@@ -80,6 +80,11 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
+    /// Requests that were read and not answered yet.
+    pub(crate) fn queued(&self) -> usize {
+        self.queue.borrow().len()
+    }
+
     pub(crate) fn new(socket: Socket, listener: Rc<str>) -> Rc<Connection> {
         Rc::new(Connection {
             socket,

@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ottla_storage::Store;
 use ottla_units::measure::{Counter, Gauge, Latency, LatencySnapshot};
 use ottla_units::{ErrorCode, ShardId};
 use ottla_wire::ApiKey;
@@ -29,10 +30,6 @@ pub struct Metrics {
     pub connections: Connections,
     /// What waits, and how much of it.
     pub queues: Queues,
-    /// The journal.
-    pub journal: Journal,
-    /// Reads, and where they were answered from.
-    pub reads: Reads,
     /// The executor's loop.
     pub stalls: Stalls,
     apis: [OnceCell<Box<ApiCounts>>; API_KEYS],
@@ -65,8 +62,6 @@ pub struct Connections {
 pub struct Queues {
     /// Messages from other shards that were not taken up yet.
     pub mesh: Gauge,
-    /// Messages from the control thread that were not taken up yet.
-    pub control: Gauge,
     /// Requests that were read and not answered yet.
     pub requests: Gauge,
     /// Bytes of those requests and of answers not sent yet.
@@ -79,40 +74,6 @@ pub struct Queues {
     pub fetch_sessions: Gauge,
 }
 
-/// One shard's journal.
-#[derive(Default, Debug)]
-pub struct Journal {
-    /// How long a frame's write took.
-    pub write: Latency,
-    /// How long a flush took.
-    pub flush: Latency,
-    /// Bytes written to the journal, padding included.
-    pub bytes: Counter,
-    /// Frames written.
-    pub frames: Counter,
-    /// Bytes written straight to segments because one partition brought many at once.
-    pub bypass_bytes: Counter,
-    /// Bytes in journal files that may not be recycled yet.
-    pub pending_bytes: Gauge,
-}
-
-/// Where one shard's reads were answered from.
-#[derive(Default, Debug)]
-pub struct Reads {
-    /// Reads answered from a tail in memory.
-    pub tail: Counter,
-    /// Reads that went to the disk.
-    pub cold: Counter,
-    /// Bytes read from the disk.
-    pub cold_bytes: Counter,
-    /// How long a read from the disk took.
-    pub cold_latency: Latency,
-    /// Bytes that tails hold in memory.
-    pub tail_bytes: Gauge,
-    /// Segment files open.
-    pub open_files: Gauge,
-}
-
 /// Times that one task kept the loop from all others.
 #[derive(Default, Debug)]
 pub struct Stalls {
@@ -120,10 +81,8 @@ pub struct Stalls {
     pub count: Counter,
     /// How long they took together, in nanoseconds.
     pub nanos: Counter,
-    /// How long the loop has been busy, in nanoseconds.
-    pub busy_nanos: Counter,
-    /// How long the loop has slept, in nanoseconds.
-    pub idle_nanos: Counter,
+    /// How long the loop has worked, in nanoseconds.
+    pub busy_nanos: Gauge,
 }
 
 /// What clients did with one topic, counted on the shards that own its partitions.
@@ -205,8 +164,6 @@ impl Default for Metrics {
         Metrics {
             connections: Connections::default(),
             queues: Queues::default(),
-            journal: Journal::default(),
-            reads: Reads::default(),
             stalls: Stalls::default(),
             apis: [const { OnceCell::new() }; API_KEYS],
             topics: RefCell::default(),
@@ -249,14 +206,13 @@ impl Metrics {
         self.topics.borrow_mut().remove(topic);
     }
 
-    /// A copy of every number that can leave the shard. The caller adds what it alone knows: partitions and groups.
+    /// A copy of every number counted here. The caller adds what it alone knows: the store, partitions and groups.
     pub fn snapshot(&self, shard: ShardId) -> Snapshot {
         Snapshot {
             shard,
             connections: self.connections.snapshot(),
             queues: self.queues.snapshot(),
-            journal: self.journal.snapshot(),
-            reads: self.reads.snapshot(),
+            store: StoreSnapshot::default(),
             stalls: self.stalls.snapshot(),
             apis: self.api_snapshots(),
             topics: self.topics.borrow().iter().map(|(name, traffic)| traffic.snapshot(name)).collect(),
@@ -294,19 +250,17 @@ impl ApiCounts {
 
 /// Builds the copy of a struct of cells: same names, plain numbers.
 macro_rules! snapshot {
-    ($(#[$about:meta])* $name:ident of $cells:ident { $($number:ident: $kind:ty,)* } $({ $($latency:ident,)* })?) => {
+    ($(#[$about:meta])* $name:ident of $cells:ident { $($number:ident: $kind:ty,)* }) => {
         $(#[$about])*
         #[derive(Clone, Default, PartialEq, Debug)]
         pub struct $name {
             $(#[doc = concat!("See [`", stringify!($cells), "::", stringify!($number), "`].")] pub $number: $kind,)*
-            $($(#[doc = concat!("See [`", stringify!($cells), "::", stringify!($latency), "`].")] pub $latency: LatencySnapshot,)*)?
         }
 
         impl $cells {
             fn snapshot(&self) -> $name {
                 $name {
                     $($number: self.$number.get(),)*
-                    $($($latency: self.$latency.snapshot(),)*)?
                 }
             }
         }
@@ -323,20 +277,12 @@ snapshot! {
 snapshot! {
     /// A copy of [`Queues`].
     QueuesSnapshot of Queues {
-        mesh: i64, control: i64, requests: i64, bytes: i64, waiting_produces: i64, waiting_fetches: i64, fetch_sessions: i64,
+        mesh: i64, requests: i64, bytes: i64, waiting_produces: i64, waiting_fetches: i64, fetch_sessions: i64,
     }
 }
 snapshot! {
-    /// A copy of [`Journal`].
-    JournalSnapshot of Journal { bytes: u64, frames: u64, bypass_bytes: u64, pending_bytes: i64, } { write, flush, }
-}
-snapshot! {
-    /// A copy of [`Reads`].
-    ReadsSnapshot of Reads { tail: u64, cold: u64, cold_bytes: u64, tail_bytes: i64, open_files: i64, } { cold_latency, }
-}
-snapshot! {
     /// A copy of [`Stalls`].
-    StallsSnapshot of Stalls { count: u64, nanos: u64, busy_nanos: u64, idle_nanos: u64, }
+    StallsSnapshot of Stalls { count: u64, nanos: u64, busy_nanos: i64, }
 }
 
 impl Traffic {
@@ -365,10 +311,8 @@ pub struct Snapshot {
     pub connections: ConnectionsSnapshot,
     /// What waits.
     pub queues: QueuesSnapshot,
-    /// The journal.
-    pub journal: JournalSnapshot,
-    /// Reads.
-    pub reads: ReadsSnapshot,
+    /// The journal, segments and reads.
+    pub store: StoreSnapshot,
     /// The loop.
     pub stalls: StallsSnapshot,
     /// Every API that was asked for at least once.
@@ -385,6 +329,65 @@ impl Snapshot {
     /// The numbers of a shard that has done nothing.
     pub fn empty(shard: ShardId) -> Snapshot {
         Metrics::default().snapshot(shard)
+    }
+}
+
+/// What one shard's store did and how full it is, copied from its own counters.
+#[derive(Clone, Default, PartialEq, Debug)]
+pub struct StoreSnapshot {
+    /// How long a journal frame's write took.
+    pub write: LatencySnapshot,
+    /// How long a flush took.
+    pub flush: LatencySnapshot,
+    /// Bytes written to the journal, padding included.
+    pub journal_bytes: u64,
+    /// Flush cycles.
+    pub cycles: u64,
+    /// Bytes written straight to segments because one partition brought many at once.
+    pub bypass_bytes: u64,
+    /// Bytes in journal files that may not be recycled yet.
+    pub pending_bytes: u64,
+    /// Bytes written to segments.
+    pub segment_bytes: u64,
+    /// Logs that wait for being written to their segments.
+    pub write_outs_waiting: u64,
+    /// Reads answered from a tail in memory.
+    pub tail_reads: u64,
+    /// Reads answered from what an earlier read brought in beyond its own need.
+    pub ahead_reads: u64,
+    /// Reads from files.
+    pub cold_reads: u64,
+    /// Bytes read from files.
+    pub cold_bytes: u64,
+    /// Bytes that tails hold in memory.
+    pub tail_bytes: u64,
+    /// Segment files open.
+    pub open_files: u64,
+    /// Whether appends are refused for want of disk space.
+    pub disk_full: bool,
+}
+
+impl StoreSnapshot {
+    /// A copy of a store's counters.
+    pub(crate) fn of(store: &Store) -> StoreSnapshot {
+        let (counters, gauges) = (store.counters(), store.gauges());
+        StoreSnapshot {
+            write: counters.journal_write.snapshot(),
+            flush: counters.journal_flush.snapshot(),
+            journal_bytes: counters.journal_bytes.get(),
+            cycles: counters.cycles.get(),
+            bypass_bytes: counters.bulk_bytes.get(),
+            pending_bytes: gauges.journal_used,
+            segment_bytes: counters.segment_bytes.get(),
+            write_outs_waiting: gauges.write_outs_queued,
+            tail_reads: counters.tail_reads.get(),
+            ahead_reads: counters.ahead_reads.get(),
+            cold_reads: counters.cold_reads.get(),
+            cold_bytes: counters.cold_bytes.get(),
+            tail_bytes: gauges.tail_memory,
+            open_files: gauges.open_files,
+            disk_full: gauges.disk_full,
+        }
     }
 }
 

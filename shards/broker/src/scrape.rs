@@ -1,6 +1,11 @@
 //! The copy of a shard's counters that the control thread asks for.
 
-use crate::metrics::{PartitionGauges, Snapshot};
+use std::rc::Rc;
+use std::time::Duration;
+
+use ottla_reactor::{busy, monotonic, sleep};
+
+use crate::metrics::{PartitionGauges, Snapshot, StoreSnapshot};
 use crate::shard::Shard;
 
 impl Shard {
@@ -9,7 +14,11 @@ impl Shard {
         self.metrics.queues.fetch_sessions.set(self.sessions.len() as i64);
         self.metrics.queues.mesh.set(self.links.waiting() as i64);
         self.metrics.queues.bytes.set((self.request_memory.total() - self.request_memory.free()) as i64);
+        let queued = self.connections.borrow().values().map(|connection| connection.queued()).sum::<usize>();
+        self.metrics.queues.requests.set(queued as i64);
+        self.metrics.stalls.busy_nanos.set(busy().as_nanos() as i64);
         let mut snapshot = self.metrics.snapshot(self.id);
+        snapshot.store = StoreSnapshot::of(&self.store);
         snapshot.partitions = self.partition_gauges();
         snapshot.groups = self.groups.gauges();
         snapshot
@@ -29,5 +38,23 @@ impl Shard {
             producers: host.partition.producers().len() as u64,
         });
         gauges.collect()
+    }
+}
+
+/// How often it is looked whether the loop comes round in time. Rarely: an idle shard should sleep.
+const STALL_PROBE: Duration = Duration::from_millis(250);
+/// How late a timer may be before it counts as a stall.
+const STALL: Duration = Duration::from_millis(10);
+
+/// Counts the times that one task kept this shard's others waiting: a timer that fires late was kept waiting too.
+pub(crate) async fn watch_stalls(shard: Rc<Shard>) {
+    loop {
+        let due = monotonic() + STALL_PROBE;
+        sleep(STALL_PROBE).await;
+        let late = monotonic().saturating_duration_since(due);
+        if late > STALL {
+            shard.metrics.stalls.count.increment();
+            shard.metrics.stalls.nanos.add(late.as_nanos() as u64);
+        }
     }
 }

@@ -18,6 +18,7 @@ use ottla_units::{ShardId, TopicPartition};
 use crate::connection::Connection;
 use crate::control::{Controller, LETTERS_MAX, Letter, Letterboxes};
 use crate::links::{Links, MESSAGES_MAX, Message};
+use crate::scrape::watch_stalls;
 use crate::shard::{Parts, Shard};
 
 /// How often connections are looked at for being idle, as a part of the idle time.
@@ -210,6 +211,7 @@ async fn run(id: ShardId, seat: Seat, shared: &Arc<Shared>) -> Result<(), String
     shard.links.listen(&shard);
     shard.groups.start(&shard);
     spawn(Class::Background, sweep_idle(Rc::clone(&shard))).detach();
+    spawn(Class::Data, watch_stalls(Rc::clone(&shard))).detach();
     let acceptors: Vec<_> = seat
         .listeners
         .into_iter()

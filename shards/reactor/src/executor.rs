@@ -83,6 +83,11 @@ pub async fn yield_now() {
     glommio::executor().yield_now().await;
 }
 
+/// How long this thread's executor has run tasks since it began.
+pub fn busy() -> Duration {
+    glommio::executor().executor_stats().total_runtime()
+}
+
 /// The cores that this process may use, in order.
 pub fn cores() -> Vec<usize> {
     core_affinity::get_core_ids().unwrap_or_default().into_iter().map(|core| core.id).collect()

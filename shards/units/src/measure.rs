@@ -52,6 +52,24 @@ impl Gauge {
     pub fn get(&self) -> i64 {
         self.0.get()
     }
+
+    /// Counts one more until what it gives is dropped: also when whoever waits is cancelled.
+    #[inline]
+    pub fn hold(&self) -> Held<'_> {
+        self.add(1);
+        Held(self)
+    }
+}
+
+/// See [`Gauge::hold`].
+#[must_use]
+#[derive(Debug)]
+pub struct Held<'a>(&'a Gauge);
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.add(-1);
+    }
 }
 
 /// How many durations one [`Latency`] tells apart: 0 to 3 µs exactly, then four steps for each doubling up to 2^26 µs (67 s),

@@ -331,9 +331,8 @@ async fn wait(shard: &Rc<Shard>, asks: &[Ask], seen: &[Offset], isolation: Isola
             host.partition.wait_for_data(&mut waiter, (*seen).max(ask.from), isolation);
         }
     }
-    shard.metrics.queues.waiting_fetches.add(1);
+    let _waiting = shard.metrics.queues.waiting_fetches.hold();
     waiter.woken().await;
-    shard.metrics.queues.waiting_fetches.add(-1);
 }
 
 /// Finds the owners; what cannot be read at all is put into `parts`.

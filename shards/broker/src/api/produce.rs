@@ -280,11 +280,13 @@ impl Appended {
     /// Waits until it is as durable as was asked.
     async fn settle(mut self, shard: &Shard, acks: Acks) -> Vec<(u32, Outcome)> {
         let Some(ticket) = self.ticket else { return self.outcomes };
+        let waiting = shard.metrics.queues.waiting_produces.hold();
         let settled = match acks {
             Acks::None => Ok(()),
             Acks::Leader => shard.store.written(ticket).await,
             Acks::All => shard.store.durable(ticket).await,
         };
+        drop(waiting);
         if settled.is_err() {
             for (_, outcome) in &mut self.outcomes {
                 if outcome.code == ErrorCode::None {
