@@ -121,6 +121,7 @@ async fn route(shard: &Rc<Shard>, connection: &Connection, request: Bytes) -> Re
         AlterConfigs => alter_configs,
         IncrementalAlterConfigs => incremental_alter_configs,
         DescribeCluster => describe_cluster,
+        ListConfigResources => list_config_resources,
         DescribeTopicPartitions => describe_topic_partitions,
     }
 }

@@ -112,6 +112,7 @@ apis! {
     IncrementalAlterConfigs = 44, 0..=1  accepts 0, flexible 1,     served;
     OffsetDelete            = 47, 0..=0  accepts 0, flexible NEVER, served;
     DescribeCluster         = 60, 0..=2  accepts 0, flexible 0,     served;
+    ListConfigResources     = 74, 0..=1  accepts 0, flexible 0,     served;
     DescribeTopicPartitions = 75, 0..=0  accepts 0, flexible 0,     served;
 }
 

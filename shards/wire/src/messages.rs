@@ -147,6 +147,7 @@ messages! {
     IncrementalAlterConfigs: IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse;
     OffsetDelete: OffsetDeleteRequest, OffsetDeleteResponse;
     DescribeCluster: DescribeClusterRequest, DescribeClusterResponse;
+    ListConfigResources: ListConfigResourcesRequest, ListConfigResourcesResponse;
     DescribeTopicPartitions: DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse;
 }
 

@@ -188,6 +188,8 @@ requests! {
     IncrementalAlterConfigs: [structs(&[INT8, STRING, structs(&[STRING, INT8, STRING.null(0)])]), BOOL];
     OffsetDelete: [STRING, structs(&[STRING, structs(&[INT32])])];
     DescribeCluster: [BOOL, INT8.from(1), BOOL.from(2)];
+    // An array of INT8 lies there as bytes do.
+    ListConfigResources: [BYTES.from(1)];
     DescribeTopicPartitions: [structs(&[STRING]), INT32, optional(&[STRING, INT32]).null(0)];
 }
 

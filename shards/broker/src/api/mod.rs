@@ -40,6 +40,8 @@ pub(crate) mod create_partitions;
 pub(crate) mod incremental_alter_configs;
 
 pub(crate) mod describe_cluster;
+pub(crate) mod list_config_resources;
+
 pub(crate) mod describe_topic_partitions;
 
 // Questions that the partitions' owners answer.
