@@ -39,16 +39,16 @@ pub trait Response: Sized {
     fn write(&self, out: &mut BytesMut, version: i16) -> Result<(), WireError>;
 }
 
-/// Decodes a request's body, all of it. Every count and length in it has been checked against the bytes that are there
-/// before anything is reserved.
+/// Decodes a request's body. Every count and length in it has been checked against the bytes that are there before
+/// anything is reserved. Bytes behind the message are ignored, as Kafka ignores them: librdkafka (2.12 at least) leaves
+/// three behind a Metadata request for all topics.
 pub fn decode<R: Request>(version: i16, body: Bytes) -> Result<R, WireError> {
     if !R::API.accepts(version) {
         return Err(WireError::UnsupportedVersion { api: R::API, version });
     }
     schema::check(R::API, version, &body)?;
     let mut rest = body;
-    let request = R::read(&mut rest, version)?;
-    if rest.is_empty() { Ok(request) } else { Err(WireError::LeftOver(rest.len())) }
+    R::read(&mut rest, version)
 }
 
 /// Appends a response's body to `out`.

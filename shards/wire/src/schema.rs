@@ -197,8 +197,7 @@ requests! {
 /// no more than [`limits::ARRAY_ELEMENTS_MAX`] elements in all.
 pub(crate) fn check(api: ApiKey, version: i16, body: &[u8]) -> Result<(), WireError> {
     let mut walk = Walk { reader: Reader::new(body), version, flexible: api.is_flexible(version), elements: 0 };
-    walk.structure(request(api))?;
-    walk.reader.finish()
+    walk.structure(request(api))
 }
 
 struct Walk<'a> {
