@@ -99,7 +99,7 @@ impl Ground {
         let options = controller::Options {
             folder: layout.metadata(),
             cluster_id: identity.cluster_id,
-            rules: rules(settings),
+            rules: Rules::new(&settings.creation, cores(settings).len()),
             settings: Box::new(Catalogue::new(settings.node.id, Arc::clone(&loaded.started_with))),
         };
         let controller = Controller::open(options).map_err(Stopped::because)?;
@@ -135,14 +135,6 @@ fn recovered(report: &RecoveryReport) -> String {
 
 fn on_reactor<F: Future>(future: F) -> Result<F::Output, Stopped> {
     ottla_reactor::block_on(future).map_err(|error| Stopped::because(probe::explain(&error)))
-}
-
-fn rules(settings: &BrokerSettings) -> Rules {
-    Rules {
-        partitions: settings.creation.partitions,
-        replication_factor: settings.creation.replication_factor,
-        delete_topics: settings.creation.deletable,
-    }
 }
 
 fn accepts_loss(loaded: &Loaded) -> bool {

@@ -1,6 +1,6 @@
 use ottla_units::ErrorCode;
 
-use super::{Context, Decision, PARTITIONS_PER_REQUEST_MAX, placement, without_duplicates};
+use super::{Context, Decision, Room, placement, without_duplicates};
 use crate::command::{Answer, MorePartitions, Refusal};
 use crate::image::{Partition, Topic};
 use crate::record::{Record, partition_record};
@@ -8,10 +8,10 @@ use crate::record::{Record, partition_record};
 pub(super) fn decide(context: &Context<'_>, topics: Vec<MorePartitions>, validate_only: bool) -> Decision {
     let (topics, twice) = without_duplicates(topics, |topic| &topic.name);
     let mut records = Vec::new();
-    let mut left = PARTITIONS_PER_REQUEST_MAX;
+    let mut room = Room::new(context);
     let mut outcomes = Vec::with_capacity(topics.len() + twice.len());
     for topic in topics {
-        let outcome = grow(context, &topic, &mut left, &mut records);
+        let outcome = grow(context, &topic, &mut room, &mut records);
         outcomes.push((topic.name, outcome));
     }
     let duplicate = || Err(Refusal::new(ErrorCode::InvalidRequest, "Duplicate topic name."));
@@ -25,16 +25,13 @@ pub(super) fn decide(context: &Context<'_>, topics: Vec<MorePartitions>, validat
 fn grow(
     context: &Context<'_>,
     asked: &MorePartitions,
-    left: &mut usize,
+    room: &mut Room,
     records: &mut Vec<Record>,
 ) -> Result<(), Refusal> {
     let topic = context.image.topic_named(&asked.name);
     let topic = topic.ok_or_else(|| Refusal::silent(ErrorCode::UnknownTopicOrPartition))?;
     let more = additional(topic, asked.count)?;
-    if more > *left {
-        let message = "Excessively large number of partitions per request.";
-        return Err(Refusal::new(ErrorCode::PolicyViolation, message));
-    }
+    room.check(more)?;
     let first = topic.partitions.len();
     let partitions = match &asked.assignments {
         // Not null but empty is an assignment too, and never long enough.
@@ -44,7 +41,7 @@ fn grow(
             placement::place(context.image, first, more, i16::try_from(factor).unwrap_or(i16::MAX))?
         }
     };
-    *left -= more;
+    room.take(more);
     let from = i32::try_from(first).unwrap_or(i32::MAX);
     records.extend((from..).zip(&partitions).map(|(index, partition)| partition_record(topic.id, index, partition)));
     Ok(())

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use ottla_units::{BrokerId, ErrorCode};
 
-use super::{Context, Decision, PARTITIONS_PER_REQUEST_MAX, placement, without_duplicates};
+use super::{Context, Decision, PARTITIONS_PER_REQUEST_MAX, Room, placement, too_many_in_request, without_duplicates};
 use crate::command::{Answer, NewTopic, Refusal, TopicCreated};
 use crate::image::{Image, Partition};
 use crate::name;
@@ -14,15 +14,17 @@ const CLUSTER_METADATA: &str = "__cluster_metadata";
 pub(super) fn decide(context: &mut Context<'_>, topics: Vec<NewTopic>, validate_only: bool) -> Decision {
     let (topics, twice) = without_duplicates(topics, |topic| &topic.name);
     let too_many = partitions_asked(&topics, context.rules.partitions) > PARTITIONS_PER_REQUEST_MAX;
+    let mut room = Room::new(context);
     let mut records = Vec::new();
     let mut outcomes = Vec::with_capacity(topics.len() + twice.len());
     // What this request has created so far collides too.
     let mut unified = HashMap::<String, String>::new();
     for topic in topics {
         let outcome = if too_many {
-            Err(Refusal::new(ErrorCode::PolicyViolation, "Excessively large number of partitions per request."))
+            Err(too_many_in_request())
         } else {
-            check_name(context.image, &unified, &topic.name).and_then(|()| create(context, &topic, &mut records))
+            check_name(context.image, &unified, &topic.name)
+                .and_then(|()| create(context, &topic, &mut room, &mut records))
         };
         if outcome.is_ok() && name::has_collision_chars(&topic.name) {
             unified.insert(name::unified(&topic.name), topic.name.clone());
@@ -69,9 +71,16 @@ fn check_name(image: &Image, unified: &HashMap<String, String>, topic: &str) -> 
     }
 }
 
-fn create(context: &mut Context<'_>, topic: &NewTopic, records: &mut Vec<Record>) -> Result<TopicCreated, Refusal> {
+fn create(
+    context: &mut Context<'_>,
+    topic: &NewTopic,
+    room: &mut Room,
+    records: &mut Vec<Record>,
+) -> Result<TopicCreated, Refusal> {
     let overrides = context.settings.new_topic(context.image, &topic.settings)?;
     let partitions = partitions_of(context, topic)?;
+    room.check(partitions.len())?;
+    room.take(partitions.len());
     let id = (context.new_topic_id)();
     records.push(Record::Topic { id: id.to_bytes(), name: topic.name.clone() });
     config_records(&ConfigTarget::Topic(id.to_bytes()), &overrides, records);

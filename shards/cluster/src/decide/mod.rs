@@ -1,7 +1,8 @@
 //! Decisions: a command and an image make records and an answer. Rules and words are those of Kafka's
 //! `ReplicationControlManager`, `ConfigurationControlManager`, `ProducerIdControlManager` and `ControllerApis`.
 
-use ottla_units::{BrokerId, TopicId};
+use ottla_units::limits::PARTITIONS_PER_SHARD_MAX;
+use ottla_units::{BrokerId, ErrorCode, TopicId};
 
 use crate::command::{Alteration, Answer, Command, Refusal};
 use crate::config::CreationSettings;
@@ -52,21 +53,25 @@ pub struct Rules {
     pub replication_factor: i16,
     /// `delete.topic.enable`.
     pub delete_topics: bool,
+    /// Partitions that all topics may have together.
+    pub partitions_max: usize,
 }
 
 impl Default for Rules {
     /// Kafka's defaults.
     fn default() -> Rules {
-        Rules { partitions: 1, replication_factor: 1, delete_topics: true }
+        Rules { partitions: 1, replication_factor: 1, delete_topics: true, partitions_max: PARTITIONS_PER_SHARD_MAX }
     }
 }
 
-impl From<&CreationSettings> for Rules {
-    fn from(creation: &CreationSettings) -> Rules {
+impl Rules {
+    /// What a broker of `shards` shards is configured to do.
+    pub fn new(creation: &CreationSettings, shards: usize) -> Rules {
         Rules {
             partitions: creation.partitions,
             replication_factor: creation.replication_factor,
             delete_topics: creation.deletable,
+            partitions_max: PARTITIONS_PER_SHARD_MAX.saturating_mul(shards),
         }
     }
 }
@@ -108,6 +113,40 @@ pub fn decide(context: &mut Context<'_>, command: Command) -> Decision {
             Decision { records, answer: Answer::BrokerRegistered }
         }
     }
+}
+
+/// How many partitions a request may still create: bounded for itself, and by what the cluster can hold.
+struct Room {
+    request: usize,
+    cluster: usize,
+}
+
+impl Room {
+    fn new(context: &Context<'_>) -> Room {
+        let cluster = context.rules.partitions_max.saturating_sub(context.image.partition_count());
+        Room { request: PARTITIONS_PER_REQUEST_MAX, cluster }
+    }
+
+    /// Whether there is room for `count` more.
+    fn check(&self, count: usize) -> Result<(), Refusal> {
+        if count > self.request {
+            return Err(too_many_in_request());
+        }
+        if count > self.cluster {
+            let message = format!("The cluster has room for {} more partition(s), not for {count}.", self.cluster);
+            return Err(Refusal::new(ErrorCode::PolicyViolation, message));
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, count: usize) {
+        self.request = self.request.saturating_sub(count);
+        self.cluster = self.cluster.saturating_sub(count);
+    }
+}
+
+fn too_many_in_request() -> Refusal {
+    Refusal::new(ErrorCode::PolicyViolation, "Excessively large number of partitions per request.")
 }
 
 /// The brokers that may lead, in the order of their ids.

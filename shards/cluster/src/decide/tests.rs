@@ -161,8 +161,13 @@ fn counts_follow_kafkas_rules() {
     cluster.refused(topic("t", 1, 5), ErrorCode::InvalidReplicationFactor, message);
     let message = "Excessively large number of partitions per request.";
     cluster.refused(topic("t", 10_001, 1), ErrorCode::PolicyViolation, message);
+    cluster.rules.partitions_max = 5;
+    let message = "The cluster has room for 5 more partition(s), not for 6.";
+    cluster.refused(topic("t", 6, 1), ErrorCode::PolicyViolation, message);
     cluster.rules.partitions = 4;
     assert_eq!(cluster.create_one(topic("t", -1, -1)).unwrap().partitions, 4);
+    assert_eq!(cluster.grow("t", 6, None).unwrap_err().code, ErrorCode::PolicyViolation);
+    cluster.grow("t", 5, None).unwrap();
 }
 
 #[test]
