@@ -117,6 +117,8 @@ fn what_is_wrong_is_said_with_what_is_allowed() {
     let wrong = said(&given);
     assert!(wrong.contains("line 2") && wrong.contains("at least 1048576"), "{wrong}");
     assert!(said(&set(&["ottla.log.format=runes"])).contains("one of text, json"));
+    assert!(said(&set(&["ottla.log.level=loud"])).contains("error, warn, info"));
+    assert!(said(&set(&["ottla.admin.listen=9644"])).contains("host:port, or nothing"));
     assert!(said(&set(&["noequals"])).contains("key=value"));
     assert!(said(&set(&["=x"])).contains("key=value"));
     assert!(said(&set(&["node.id=1", "broker.id=2"])).contains("two names of one number"));

@@ -84,6 +84,10 @@ pub enum Rule {
     ThrottledReplicas,
     /// `earliest`, `latest` or `by_duration:` and an ISO-8601 duration (`ShareGroupAutoOffsetResetStrategy`).
     OffsetReset,
+    /// Nothing, or `host:port`.
+    Address,
+    /// A level, or `target=level`, with commas between.
+    LogLevels,
 }
 
 /// Whether and for whom a broker key may be changed while it runs (`DynamicBrokerConfig`).
@@ -235,6 +239,10 @@ impl Key {
             Rule::SetOf(words) => format!("a list of {}, each once", words.join(", ")),
             Rule::FilledSetOf(words) => format!("a list of {}, each once, not empty", words.join(", ")),
             Rule::ThrottledReplicas => "*, or a list of partition:broker".to_owned(),
+            Rule::Address => "host:port, or nothing".to_owned(),
+            Rule::LogLevels => {
+                "off, error, warn, info, debug or trace, and target=level for parts, with commas between".to_owned()
+            }
             Rule::OffsetReset => "earliest, latest or by_duration:PnDTnHnMn.nS".to_owned(),
         }
     }

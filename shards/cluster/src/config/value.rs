@@ -93,6 +93,8 @@ impl Value {
                 refuse(&format!("String must be one of (case insensitive): {}", words.join(", ")))
             }
             (Rule::NonEmpty, Value::Text(text)) if text.is_empty() => refuse("String must be non-empty"),
+            (Rule::Address, Value::Text(text)) if !text.is_empty() && !is_address(text) => refuse("Not host:port"),
+            (Rule::LogLevels, Value::Text(text)) if !text.split(',').all(is_level) => refuse("Not a log level"),
             (Rule::OffsetReset, Value::Text(text)) if !is_offset_reset(text) => refuse(&format!(
                 "Invalid value `{text}` for configuration {}. The value must be either 'earliest', 'latest' or of the \
                  format 'by_duration:<PnDTnHnMn.nS>'.",
@@ -162,6 +164,16 @@ fn java_double(text: &str) -> Option<f64> {
     let digits = text.strip_suffix(['f', 'F', 'd', 'D']).unwrap_or(text);
     let plain = digits.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'+' | b'-' | b'.' | b'e' | b'E'));
     if plain { digits.parse().ok() } else { None }
+}
+
+fn is_address(text: &str) -> bool {
+    text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+}
+
+/// `info`, or `ottla_storage=debug`.
+fn is_level(part: &str) -> bool {
+    let level = part.rsplit_once('=').map_or(part, |(_, level)| level).trim();
+    ["off", "error", "warn", "info", "debug", "trace"].iter().any(|known| known.eq_ignore_ascii_case(level))
 }
 
 fn is_offset_reset(text: &str) -> bool {

@@ -1,7 +1,7 @@
 //! What only Ottla has. Names begin with `ottla.`, so that Kafka's future keys cannot collide with them.
 
 use super::effects::HONOURED;
-use crate::config::Rule::{Any, AtLeast, Between, OneOf};
+use crate::config::Rule::{Address, Any, AtLeast, Between, LogLevels, OneOf};
 use crate::config::key::keys;
 
 keys! { pub(crate) OTTLA of Ottla {
@@ -21,9 +21,9 @@ keys! { pub(crate) OTTLA of Ottla {
         "From this size on, what one flush brings for one partition goes to its segment and past the journal.";
     "ottla.open.files.max": Int = "512", AtLeast(16), ReadOnly, HONOURED;
         "Files of segments that each shard keeps open.";
-    "ottla.admin.listen": String = "127.0.0.1:9644", Any, ReadOnly, HONOURED;
+    "ottla.admin.listen": String = "127.0.0.1:9644", Address, ReadOnly, HONOURED;
         "Where /metrics, /healthz and /readyz are served: host:port; empty: nowhere.";
-    "ottla.log.level": String = "info", Any, ReadOnly, HONOURED;
+    "ottla.log.level": String = "info", LogLevels, ReadOnly, HONOURED;
         "What is logged: a level, or targets with levels as in info,ottla_storage=debug.";
     "ottla.log.format": String = "text", OneOf(&["text", "json"]), ReadOnly, HONOURED;
         "How log lines are written.";
