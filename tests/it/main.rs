@@ -1,0 +1,19 @@
+//! The binary from outside: started, used, killed, started again, and told nonsense.
+
+// A broker and the command line beside it.
+mod harness;
+
+// What is typed, and how it is answered.
+mod command_line;
+
+// Records in, records out.
+mod records;
+
+// Stops of every kind, and what is there afterwards.
+mod restart;
+
+// What a person watches.
+mod metrics;
+
+// Pages and lists that derive from tables.
+mod docs;
