@@ -26,7 +26,7 @@ fn open(folder: &std::path::Path) -> Result<Controller, ControllerError> {
     let options = Options {
         folder: folder.join("metadata"),
         cluster_id: "cluster".to_owned(),
-        rules: Rules::default(),
+        rules: Rules { partitions_max: usize::MAX, ..Rules::default() },
         settings: Box::new(AnySetting),
     };
     let mut controller = Controller::open(options)?;
