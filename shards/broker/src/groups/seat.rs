@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ottla_batch::Builder;
+use ottla_batch::{Builder, HEADER_BYTES};
 use ottla_cluster::config::BrokerSettings;
 use ottla_coordinator::{Append, AppendId, Event, Groups, Reply, Request};
 use ottla_partition::{AppendError, Produce};
@@ -58,7 +58,7 @@ struct Writing {
 }
 
 impl Seat {
-    /// Begins to load.
+    /// Begins to load. What holds nothing yet is ready at once.
     pub(super) fn open(shard: &Rc<Shard>, host: Rc<Host>) -> Rc<Seat> {
         let seat = Rc::new(Seat {
             host,
@@ -72,7 +72,11 @@ impl Seat {
             sleeps_until: Cell::new(u64::MAX),
             earlier: Signal::new(),
         });
-        spawn(Class::Data, Rc::clone(&seat).load(Rc::clone(shard))).detach();
+        if seat.host.partition.log_start() == seat.host.partition.log_end() {
+            seat.begin(shard, Groups::new(super::settings(shard)));
+        } else {
+            spawn(Class::Data, Rc::clone(&seat).load(Rc::clone(shard))).detach();
+        }
         seat
     }
 
@@ -265,20 +269,24 @@ impl Seat {
                 return;
             }
         };
-        if self.closed.get() {
-            return;
+        if !self.closed.get() {
+            self.begin(&shard, groups);
         }
-        let orphans = orphans(&shard, &groups);
+    }
+
+    /// Serves with these groups from now on.
+    fn begin(self: &Rc<Self>, shard: &Rc<Shard>, groups: Groups) {
+        let orphans = orphans(shard, &groups);
         *self.groups.borrow_mut() = Some(groups);
-        self.take(&shard, Event::Loaded);
+        self.take(shard, Event::Loaded);
         if !orphans.is_empty() {
-            self.take(&shard, Event::TopicsDeleted(orphans));
+            self.take(shard, Event::TopicsDeleted(orphans));
         }
-        self.keep_time(&shard).await;
+        spawn(Class::Data, Rc::clone(self).keep_time(Rc::clone(shard))).detach();
     }
 
     /// Wakes the groups when something is due.
-    async fn keep_time(self: &Rc<Self>, shard: &Rc<Shard>) {
+    async fn keep_time(self: Rc<Self>, shard: Rc<Shard>) {
         while !self.closed.get() {
             let due = self.groups.borrow().as_ref().and_then(Groups::next_deadline).unwrap_or(u64::MAX);
             let now = shard.groups.now().uptime_ms;
@@ -288,7 +296,7 @@ impl Seat {
                 continue;
             }
             if due <= now {
-                self.take(shard, Event::Tick);
+                self.take(&shard, Event::Tick);
                 continue;
             }
             self.sleeps_until.set(due);
@@ -323,7 +331,8 @@ fn batches(append: Append, bytes_max: usize) -> Result<VecDeque<Vec<u8>>, ErrorC
     let mut builder = Builder::new();
     for record in &append.records {
         let bytes = RECORD_OVERHEAD_BYTES + record.key.len() + record.value.as_ref().map_or(0, bytes::Bytes::len);
-        if !append.atomic && builder.count() > 0 && builder.records_bytes() + bytes > bytes_max {
+        let is_full = HEADER_BYTES + builder.records_bytes() + bytes > bytes_max;
+        if !append.atomic && builder.count() > 0 && is_full {
             batches.push_back(std::mem::take(&mut builder).build());
         }
         builder = builder.record(now, Some(&record.key), record.value.as_deref());
@@ -334,3 +343,6 @@ fn batches(append: Append, bytes_max: usize) -> Result<VecDeque<Vec<u8>>, ErrorC
     }
     Ok(batches)
 }
+
+#[cfg(test)]
+mod tests;
