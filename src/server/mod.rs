@@ -34,7 +34,7 @@ mod observe;
 mod logging;
 pub use logging::init as init_logging;
 
-/// Memory for requests under way, in each shard, in bytes.
+/// Memory for requests under way, in each shard, in bytes, where `queued.max.request.bytes` says nothing.
 const REQUEST_MEMORY: u64 = 128 << 20;
 /// Fewer descriptors than this, and a broker with a few thousand partitions and clients runs into the limit.
 const NOFILE_WANTED: u64 = 4096;
@@ -210,7 +210,7 @@ async fn serve(
         recovery,
         cores: cores.clone(),
         listeners,
-        request_memory_bytes: REQUEST_MEMORY,
+        request_memory_bytes: request_memory(&loaded.settings, shards),
         controller: Box::new(move || Box::new(Bridge::new(commands.clone()))),
         on_failure: Arc::new(move |why| drop(failed.send(why))),
         on_ready: Arc::new(move |shard| drop(ready.send(shard))),
@@ -238,6 +238,13 @@ async fn serve(
         return outcome;
     }
     stop(letterboxes, threads).await
+}
+
+/// Bytes of requests that each shard may have in work: its part of `queued.max.request.bytes`, but always one whole request.
+fn request_memory(settings: &BrokerSettings, shards: usize) -> u64 {
+    let network = &settings.network;
+    let asked = network.queued_bytes_max.map_or(REQUEST_MEMORY, |all| all / shards.max(1) as u64);
+    asked.max(u64::from(network.request_bytes_max))
 }
 
 /// Tells the cluster where this broker listens.

@@ -53,6 +53,9 @@ type ByKey<T> = HashMap<TopicPartition, T, BuildHasherDefault<IdHasher>>;
 pub(crate) struct Host {
     pub(crate) partition: Rc<Partition>,
     pub(crate) rules: Cell<Rules>,
+    /// Whether each append is to be flushed before it is acknowledged, whatever `acks` asks (`flush.messages=1`,
+    /// `flush.ms=0`).
+    pub(crate) flush_each: Cell<bool>,
     pub(crate) topic: Arc<str>,
     pub(crate) traffic: Rc<Traffic>,
 }
@@ -116,6 +119,7 @@ impl Hosts {
                 let host = Host {
                     partition,
                     rules: Cell::new(rules),
+                    flush_each: Cell::new(flush_each(&settings)),
                     topic: Arc::clone(&topic.name),
                     traffic: shard.metrics.topic(&topic.name),
                 };
@@ -136,6 +140,7 @@ impl Hosts {
             let Some(host) = self.get(key) else { continue };
             let settings = settings.get_or_insert_with(|| shard.settings().topics.with(&topic.overrides));
             host.rules.set(rules(shard, settings, topic));
+            host.flush_each.set(flush_each(settings));
             host.partition.log().set_settings(log_settings(settings, key));
         }
     }
@@ -155,6 +160,10 @@ impl Hosts {
             host.partition.close();
         }
     }
+}
+
+fn flush_each(settings: &TopicSettings) -> bool {
+    settings.flush_messages == Some(1) || settings.flush_interval == Some(std::time::Duration::ZERO)
 }
 
 fn rules(shard: &Shard, settings: &TopicSettings, topic: &Topic) -> Rules {

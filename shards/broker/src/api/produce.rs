@@ -202,6 +202,8 @@ struct Appended {
     outcomes: Vec<(u32, Outcome)>,
     /// The latest flush that any of it is part of.
     ticket: Option<Ticket>,
+    /// Whether a topic of it wants its appends flushed, whatever `acks` asks.
+    flushed: bool,
 }
 
 /// Appends in order. Where the journal is full it waits for room, and so do those who come after.
@@ -217,10 +219,10 @@ async fn append(shard: &Rc<Shard>, body: &Bytes, jobs: Vec<Job>, spec: Spec) -> 
         zstd_allowed: spec.zstd_allowed,
         transactional: spec.transactional,
     };
-    let mut appended = Appended { outcomes: Vec::with_capacity(jobs.len()), ticket: None };
+    let mut appended = Appended { outcomes: Vec::with_capacity(jobs.len()), ..Appended::default() };
     for job in jobs {
         let outcome = loop {
-            match append_one(shard, body, &job, &produce, now, &mut appended.ticket) {
+            match append_one(shard, body, &job, &produce, now, &mut appended) {
                 Err(AppendError::Storage(StorageError::Busy)) => shard.store.room(job.records.len()).await,
                 Err(error) => break refused(shard, &job, &error),
                 Ok(outcome) => break outcome,
@@ -237,12 +239,13 @@ fn append_one(
     job: &Job,
     produce: &ottla_partition::Produce,
     now: Timestamp,
-    ticket: &mut Option<Ticket>,
+    appended: &mut Appended,
 ) -> Result<Outcome, AppendError> {
     let host = shard.hosts.get(job.key).ok_or(AppendError::Deleted)?;
     let records = job.records.of(body);
     let done = host.partition.append(records, &host.rules.get(), produce, now)?;
-    *ticket = (*ticket).max(Some(done.ticket));
+    appended.ticket = appended.ticket.max(Some(done.ticket));
+    appended.flushed |= host.flush_each.get();
     host.traffic.produces.increment();
     host.traffic.records_in.add(u64::from(done.records));
     host.traffic.bytes_in.add(done.bytes as u64);
@@ -283,8 +286,8 @@ impl Appended {
         let waiting = shard.metrics.queues.waiting_produces.hold();
         let settled = match acks {
             Acks::None => Ok(()),
-            Acks::Leader => shard.store.written(ticket).await,
-            Acks::All => shard.store.durable(ticket).await,
+            Acks::Leader if !self.flushed => shard.store.written(ticket).await,
+            Acks::Leader | Acks::All => shard.store.durable(ticket).await,
         };
         drop(waiting);
         if settled.is_err() {

@@ -260,7 +260,7 @@ impl NetworkSettings {
             connections_per_second_max: limit("max.connection.creation.rate"),
             idle_max: u64::try_from(layers.number("connections.max.idle.ms")).ok().map(Duration::from_millis),
             queued_requests_max: limit("queued.max.requests"),
-            queued_bytes_max: u64::try_from(layers.number("queued.max.request.bytes")).ok(),
+            queued_bytes_max: u64::try_from(layers.number("queued.max.request.bytes")).ok().filter(|bytes| *bytes > 0),
             fetch_bytes_max: limit("fetch.max.bytes"),
             fetch_sessions_max: limit("max.incremental.fetch.session.cache.slots"),
             described_partitions_max: limit("max.request.partition.size.limit"),

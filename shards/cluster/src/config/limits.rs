@@ -248,6 +248,10 @@ pub fn wrong_together(layers: &Layers<'_>) -> Option<String> {
     if let Some(wrong) = overrides.split(',').map(str::trim).find(|part| !part.is_empty() && !is_address_limit(part)) {
         return Some(format!("Error parsing configuration property 'max.connections.per.ip.overrides': {wrong}"));
     }
+    let queued = layers.number("queued.max.request.bytes");
+    if queued > 0 && queued < layers.number("socket.request.max.bytes") {
+        return failed("queued.max.request.bytes must be larger or equal to socket.request.max.bytes");
+    }
     let threads = layers.number("log.cleaner.threads").max(1);
     if layers.number("log.cleaner.dedupe.buffer.size") / threads <= 1 << 20 {
         return failed("log.cleaner.dedupe.buffer.size must be at least 1MB per cleaner thread.");

@@ -2,7 +2,6 @@
 
 use super::effects::{
     HONOURED, JAVA_CLASS, JOURNAL_DOES, NO_COMPACTION, NO_RECOMPRESSION, NO_RETENTION, NO_THREADS, ONE_FOLDER,
-    OWN_FLUSHES,
 };
 use crate::config::Rule::{Any, AtLeast, Between, DefaultOr, FilledSet, OneOf, Set, SetOf, Share};
 use crate::config::key::keys;
@@ -52,11 +51,11 @@ keys! { pub(crate) LOGS of Broker {
         "The largest size of an offset index.";
     "log.index.interval.bytes": Int = "4096", AtLeast(0), ClusterWide, HONOURED;
         "Bytes of records between two entries of the offset index.";
-    "log.flush.interval.messages": Long = "9223372036854775807", AtLeast(1), ClusterWide, OWN_FLUSHES;
-        "Records between two forced flushes of a partition.";
-    "log.flush.interval.ms": Long = null, Any, ClusterWide, OWN_FLUSHES;
-        "Time between two forced flushes of a partition; unset: log.flush.scheduler.interval.ms.";
-    "log.flush.scheduler.interval.ms": Long = "9223372036854775807", Any, ReadOnly, OWN_FLUSHES;
+    "log.flush.interval.messages": Long = "9223372036854775807", AtLeast(1), ClusterWide, HONOURED;
+        "Records between two forced flushes; 1: acks=1, too, is answered after the flush.";
+    "log.flush.interval.ms": Long = null, Any, ClusterWide, HONOURED;
+        "Time between two forced flushes; 0: acks=1 waits for the flush; unset: log.flush.scheduler.interval.ms.";
+    "log.flush.scheduler.interval.ms": Long = "9223372036854775807", Any, ReadOnly, HONOURED;
         "Time between two forced flushes when log.flush.interval.ms is not set.";
     "log.flush.offset.checkpoint.interval.ms": Int = "60000", AtLeast(0), ReadOnly, JOURNAL_DOES;
         "How often the recovery point is written down.";

@@ -2,7 +2,6 @@
 
 use super::effects::{
     HONOURED, JOURNAL_DOES, NO_COMPACTION, NO_QUOTAS, NO_RECOMPRESSION, NO_RETENTION, NO_TIERING, NOT_HERE, ONE_NODE,
-    OWN_FLUSHES,
 };
 use crate::config::Rule::{Any, AtLeast, Between, DefaultOr, OneOf, SetOf, Share, ThrottledReplicas};
 use crate::config::key::keys;
@@ -30,11 +29,11 @@ keys! { pub(crate) TOPICS of Topic {
     "file.delete.delay.ms": Long = "60000", AtLeast(0), ClusterWide, NO_RETENTION;
         "How long a deleted file stays before it is removed."
             <- Same "log.segment.delete.delay.ms";
-    "flush.messages": Long = "9223372036854775807", AtLeast(1), ClusterWide, OWN_FLUSHES;
-        "Records between two forced flushes."
+    "flush.messages": Long = "9223372036854775807", AtLeast(1), ClusterWide, HONOURED;
+        "Records between two forced flushes; 1: acks=1, too, is answered after the flush."
             <- Same "log.flush.interval.messages";
-    "flush.ms": Long = "9223372036854775807", AtLeast(0), ClusterWide, OWN_FLUSHES;
-        "Time between two forced flushes."
+    "flush.ms": Long = "9223372036854775807", AtLeast(0), ClusterWide, HONOURED;
+        "Time between two forced flushes; 0: acks=1, too, is answered after the flush."
             <- Same "log.flush.interval.ms"
             <- Same "log.flush.scheduler.interval.ms";
     "follower.replication.throttled.replicas": List = "", ThrottledReplicas, ClusterWide, NO_QUOTAS;
