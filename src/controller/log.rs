@@ -16,7 +16,7 @@ use ottla_cluster::frame::{self, FrameError, Frames, Kind};
 use ottla_cluster::{ApplyError, Image, Record};
 
 /// Bytes of log after which a snapshot replaces it, if the last snapshot is not larger.
-const SNAPSHOT_LOG_BYTES_MIN: u64 = 4 << 20;
+const SNAPSHOT_LOG_BYTES_MIN: u64 = if cfg!(test) { 64 << 10 } else { 4 << 20 };
 /// Records in one frame of a snapshot.
 const SNAPSHOT_FRAME_RECORDS: usize = 1000;
 

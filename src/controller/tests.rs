@@ -121,7 +121,7 @@ fn a_grown_log_becomes_a_snapshot() {
     let folder = tempfile::tempdir().unwrap();
     let mut controller = open(folder.path()).unwrap();
     for topic in 0..12 {
-        create(&mut controller, &format!("t{topic}"), 10_000);
+        create(&mut controller, &format!("t{topic}"), 200);
     }
     let names: Vec<_> = files(folder.path()).iter().map(|p| p.extension().unwrap().to_owned()).collect();
     assert_eq!(names, ["snapshot", "log"]);
