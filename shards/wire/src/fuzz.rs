@@ -5,6 +5,8 @@ use crate::fetch::{Fetch, Fetched};
 use crate::produce::{Produce, Produced};
 use crate::{RequestHeader, apis, header, schema};
 
+pub mod author;
+
 /// A request's and a response's header.
 pub fn headers(bytes: &[u8]) {
     if let Ok(parsed) = RequestHeader::parse(bytes) {

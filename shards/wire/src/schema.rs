@@ -9,18 +9,19 @@ use crate::{ApiKey, Reader, WireError};
 
 /// One field of a structure.
 #[derive(Clone, Copy, Debug)]
-struct Field {
-    kind: Kind,
+pub(crate) struct Field {
+    pub(crate) kind: Kind,
     /// The versions that have it.
-    first: i16,
-    last: i16,
+    pub(crate) first: i16,
+    pub(crate) last: i16,
     /// The first version that lets it be null.
-    null_from: i16,
+    pub(crate) null_from: i16,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Kind {
-    /// A number, a boolean or a UUID of this many bytes.
+pub(crate) enum Kind {
+    Bool,
+    /// A number or a UUID of this many bytes.
     Fixed(usize),
     String,
     Bytes,
@@ -35,7 +36,7 @@ const fn field(kind: Kind) -> Field {
     Field { kind, first: 0, last: i16::MAX, null_from: i16::MAX }
 }
 
-const BOOL: Field = field(Kind::Fixed(1));
+const BOOL: Field = field(Kind::Bool);
 const INT8: Field = field(Kind::Fixed(1));
 const INT16: Field = field(Kind::Fixed(2));
 const INT32: Field = field(Kind::Fixed(4));
@@ -76,6 +77,7 @@ impl Field {
             return 0;
         }
         match self.kind {
+            Kind::Bool => 1,
             Kind::Fixed(bytes) => bytes,
             Kind::String => 2 - usize::from(flexible),
             Kind::Optional(_) => 1,
@@ -88,7 +90,7 @@ impl Field {
 macro_rules! requests {
     ($($api:ident: [$($field:expr),* $(,)?];)*) => {
         /// The fields of `api`'s request.
-        const fn request(api: ApiKey) -> &'static [Field] {
+        pub(crate) const fn request(api: ApiKey) -> &'static [Field] {
             match api {
                 $(ApiKey::$api => {
                     const FIELDS: &[Field] = &[$($field),*];
@@ -220,6 +222,7 @@ impl Walk<'_> {
 
     fn field(&mut self, field: &Field) -> Result<(), WireError> {
         let present = match field.kind {
+            Kind::Bool => self.reader.take(1).map(|_| true),
             Kind::Fixed(bytes) => self.reader.take(bytes).map(|_| true),
             Kind::String => match self.reader.string_length(self.flexible)? {
                 Some(length) => self.reader.take(length).map(|_| true),
