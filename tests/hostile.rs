@@ -1,6 +1,6 @@
 //! Whatever clients send, the broker lives on and serves the others: random valid requests of every API and version, and
 //! the same ones damaged.
-#![allow(missing_docs, reason = "a test has no users")]
+#![allow(missing_docs, clippy::unwrap_used, reason = "a test has no users, and a panic is how it fails")]
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
