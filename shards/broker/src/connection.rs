@@ -115,7 +115,9 @@ impl Connection {
                 shard.metrics.connections.closed_invalid.increment();
                 tracing::debug!(peer = %self.peer(), %error, "closed a connection");
             }
-            Closed::Panicked | Closed::Unanswerable => tracing::debug!(peer = %self.peer(), ?reason, "closed a connection"),
+            Closed::Panicked | Closed::Unanswerable => {
+                tracing::debug!(peer = %self.peer(), ?reason, "closed a connection")
+            }
             Closed::ByPeer | Closed::Stopping => {}
         }
         // What was acknowledged by the log is still answered when the broker stops.

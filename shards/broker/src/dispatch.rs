@@ -127,11 +127,20 @@ async fn route(shard: &Rc<Shard>, connection: &Connection, request: Bytes) -> Re
 }
 
 /// Encodes a response into a frame.
-pub(crate) fn respond<R: messages::Response>(shard: &Shard, context: &Context<'_>, response: &R) -> Result<Dispatched, Closed> {
+pub(crate) fn respond<R: messages::Response>(
+    shard: &Shard,
+    context: &Context<'_>,
+    response: &R,
+) -> Result<Dispatched, Closed> {
     respond_in(shard, context, response, context.version)
 }
 
-fn respond_in<R: messages::Response>(shard: &Shard, context: &Context<'_>, response: &R, version: i16) -> Result<Dispatched, Closed> {
+fn respond_in<R: messages::Response>(
+    shard: &Shard,
+    context: &Context<'_>,
+    response: &R,
+    version: i16,
+) -> Result<Dispatched, Closed> {
     let mut out = BytesMut::with_capacity(256);
     let open = frame::begin_response(&mut out, context.api, version, context.correlation_id);
     messages::encode(response, version, &mut out).map_err(|error| {

@@ -125,7 +125,9 @@ impl Hosts {
                 };
                 self.open.borrow_mut().insert(key, Rc::new(host));
             }
-            Err(error) => tracing::error!(topic = %topic.name, partition = %key.partition, %error, "a partition cannot be opened"),
+            Err(error) => {
+                tracing::error!(topic = %topic.name, partition = %key.partition, %error, "a partition cannot be opened")
+            }
         }
     }
 
@@ -188,7 +190,11 @@ fn log_settings(settings: &TopicSettings, key: TopicPartition) -> LogSettings {
     let age = i64::try_from(settings.segment_age.as_millis()).unwrap_or(i64::MAX);
     let jitter = i64::try_from(settings.segment_jitter.as_millis()).unwrap_or(0);
     // Every log has its own share of the jitter, the same at every start.
-    let share = if jitter > 0 { (u128::from_be_bytes(key.topic.to_bytes()) as i64 ^ i64::from(key.partition.get())).rem_euclid(jitter) } else { 0 };
+    let share = if jitter > 0 {
+        (u128::from_be_bytes(key.topic.to_bytes()) as i64 ^ i64::from(key.partition.get())).rem_euclid(jitter)
+    } else {
+        0
+    };
     LogSettings {
         segment_bytes: u64::from(settings.segment_bytes),
         segment_ms: age.saturating_sub(share),

@@ -77,7 +77,8 @@ impl Sessions {
     pub(crate) fn open(&self, wanted: Vec<Wanted>, by_id: bool, now: Instant, max: usize, shards: usize) -> i32 {
         let mut open = self.open.borrow_mut();
         if open.len() >= max {
-            let oldest = open.iter().min_by_key(|(_, session)| session.last_used).map(|(id, session)| (*id, session.last_used));
+            let oldest =
+                open.iter().min_by_key(|(_, session)| session.last_used).map(|(id, session)| (*id, session.last_used));
             match oldest {
                 Some((id, used)) if now.duration_since(used) > EVICT_AFTER => drop(open.remove(&id)),
                 _ => return 0,

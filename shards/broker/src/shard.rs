@@ -117,7 +117,11 @@ impl Shard {
         F: Future<Output = T> + 'static,
         B: FnOnce(Rc<Shard>) -> F + Send + 'static,
     {
-        if to == self.id { On::Here(Box::pin(begin(Rc::clone(self)))) } else { On::There(self.links.call(self, to, begin)) }
+        if to == self.id {
+            On::Here(Box::pin(begin(Rc::clone(self))))
+        } else {
+            On::There(self.links.call(self, to, begin))
+        }
     }
 
     /// Does something on every shard; the answers by shard.

@@ -178,8 +178,10 @@ pub fn launch(launch: Launch) -> io::Result<Running> {
 /// The channels of every shard, by the number of the other; none to itself.
 fn lines(bells: &[Arc<Doorbell>]) -> Vec<Vec<Option<(Outlet<Message>, Inflow<Message>)>>> {
     let count = bells.len();
-    let mut outlets: Vec<Vec<Option<Outlet<Message>>>> = (0..count).map(|_| (0..count).map(|_| None).collect()).collect();
-    let mut inflows: Vec<Vec<Option<Inflow<Message>>>> = (0..count).map(|_| (0..count).map(|_| None).collect()).collect();
+    let mut outlets: Vec<Vec<Option<Outlet<Message>>>> =
+        (0..count).map(|_| (0..count).map(|_| None).collect()).collect();
+    let mut inflows: Vec<Vec<Option<Inflow<Message>>>> =
+        (0..count).map(|_| (0..count).map(|_| None).collect()).collect();
     for from in 0..count {
         for to in (0..count).filter(|to| *to != from) {
             let (outlet, inflow) = mesh::channel(MESSAGES_MAX, &bells[from], &bells[to]);
@@ -188,13 +190,17 @@ fn lines(bells: &[Arc<Doorbell>]) -> Vec<Vec<Option<(Outlet<Message>, Inflow<Mes
         }
     }
     let pairs = outlets.into_iter().zip(inflows);
-    pairs.map(|(outlets, inflows)| outlets.into_iter().zip(inflows).map(|(out, inflow)| out.zip(inflow)).collect()).collect()
+    pairs
+        .map(|(outlets, inflows)| outlets.into_iter().zip(inflows).map(|(out, inflow)| out.zip(inflow)).collect())
+        .collect()
 }
 
 async fn run(id: ShardId, seat: Seat, shared: &Arc<Shared>) -> Result<(), String> {
     let letters = seat.inbox.bind();
-    let store = Store::start(&shared.layout, store_config(id, seat.config, shared)).await.map_err(|error| error.to_string())?;
-    let links = Links::new(seat.lines.into_iter().map(|line| line.map(|(out, inflow)| (out.bind(), inflow.bind()))).collect());
+    let store =
+        Store::start(&shared.layout, store_config(id, seat.config, shared)).await.map_err(|error| error.to_string())?;
+    let links =
+        Links::new(seat.lines.into_iter().map(|line| line.map(|(out, inflow)| (out.bind(), inflow.bind()))).collect());
     let shard = Shard::new(Parts {
         id,
         links,
@@ -215,7 +221,9 @@ async fn run(id: ShardId, seat: Seat, shared: &Arc<Shared>) -> Result<(), String
     let acceptors: Vec<_> = seat
         .listeners
         .into_iter()
-        .map(|(name, listener)| spawn(Class::Data, accept(Rc::clone(&shard), name, listener, Arc::clone(&shared.census))))
+        .map(|(name, listener)| {
+            spawn(Class::Data, accept(Rc::clone(&shard), name, listener, Arc::clone(&shared.census)))
+        })
         .collect();
     (shared.on_ready)(Ok(id));
     read_letters(&shard, &letters).await;
@@ -228,7 +236,8 @@ fn store_config(id: ShardId, seed: ConfigSeed, shared: &Arc<Shared>) -> StoreCon
     let own = &shared.settings.own;
     let on_failure = Arc::clone(&shared.on_failure);
     let mut config = StoreConfig::with_generation(u16::try_from(id.index()).unwrap_or(0), seed.generation);
-    config.journal_file_bytes = (own.journal_bytes / config.journal_files as u64).max(config.frame_bytes_max as u64 * 2);
+    config.journal_file_bytes =
+        (own.journal_bytes / config.journal_files as u64).max(config.frame_bytes_max as u64 * 2);
     config.bulk_bytes = own.bulk_append_bytes as usize;
     config.cache_bytes = usize::try_from(own.tail_cache_bytes).unwrap_or(usize::MAX);
     config.cold_bytes = usize::try_from(own.cold_read_bytes).unwrap_or(usize::MAX);
@@ -276,7 +285,11 @@ async fn stop(shard: &Rc<Shard>) {
             connection.close();
         }
     }
-    shard.store.stop().await.unwrap_or_else(|error| tracing::error!(%error, "not everything was flushed; the next start will recover it"));
+    shard
+        .store
+        .stop()
+        .await
+        .unwrap_or_else(|error| tracing::error!(%error, "not everything was flushed; the next start will recover it"));
 }
 
 async fn accept(shard: Rc<Shard>, name: String, listener: Listener, census: Arc<Census>) {

@@ -1,4 +1,4 @@
-use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::alloc::{Layout, alloc, alloc_zeroed, dealloc, handle_alloc_error};
 use std::ops::{Deref, DerefMut, Range};
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use crate::ring;
 /// Alignment and granularity, in bytes, of everything that O_DIRECT reads or writes.
 pub const BLOCK: usize = 4096;
 
-/// One allocation aligned to [`BLOCK`], zeroed, freed when dropped.
+/// One allocation aligned to [`BLOCK`], freed when dropped.
 #[derive(Debug)]
 struct Pages {
     start: NonNull<u8>,
@@ -21,15 +21,28 @@ unsafe impl Send for Pages {}
 unsafe impl Sync for Pages {}
 
 impl Pages {
-    fn new(capacity: usize) -> Pages {
-        let capacity = capacity.max(1).next_multiple_of(BLOCK);
-        let layout = Pages::layout(capacity);
+    fn zeroed(capacity: usize) -> Pages {
+        let layout = Pages::layout(Pages::rounded(capacity));
         // SAFETY: the layout has a size above zero.
-        let start = unsafe { alloc_zeroed(layout) };
+        Pages::own(unsafe { alloc_zeroed(layout) }, layout)
+    }
+
+    /// Nobody may look at a byte of it before it was written.
+    fn uninitialised(capacity: usize) -> Pages {
+        let layout = Pages::layout(Pages::rounded(capacity));
+        // SAFETY: the layout has a size above zero.
+        Pages::own(unsafe { alloc(layout) }, layout)
+    }
+
+    fn own(start: *mut u8, layout: Layout) -> Pages {
         match NonNull::new(start) {
-            Some(start) => Pages { start, capacity },
+            Some(start) => Pages { start, capacity: layout.size() },
             None => handle_alloc_error(layout),
         }
+    }
+
+    fn rounded(capacity: usize) -> usize {
+        capacity.max(1).next_multiple_of(BLOCK)
     }
 
     fn layout(capacity: usize) -> Layout {
@@ -58,13 +71,13 @@ pub struct AlignedBuffer {
 impl AlignedBuffer {
     /// A buffer of at least `capacity` bytes, rounded up to [`BLOCK`].
     pub fn new(capacity: usize) -> AlignedBuffer {
-        AlignedBuffer { pages: Pages::new(capacity), slot: None }
+        AlignedBuffer { pages: Pages::zeroed(capacity), slot: None }
     }
 
     /// As [`AlignedBuffer::new`], and known to this shard's ring, which saves the kernel pinning its pages at each
     /// operation. Where the memlock limit refuses that, it is an ordinary buffer.
     pub fn registered(capacity: usize) -> AlignedBuffer {
-        let pages = Pages::new(capacity);
+        let pages = Pages::zeroed(capacity);
         let slot = ring::register_buffer(pages.start.as_ptr(), pages.capacity);
         AlignedBuffer { pages, slot }
     }
@@ -82,7 +95,7 @@ impl Deref for AlignedBuffer {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        // SAFETY: the whole capacity was zeroed when it was allocated, and `self` owns it.
+        // SAFETY: the whole capacity was zeroed when it was allocated (`Pages::zeroed`), and `self` owns it.
         unsafe { std::slice::from_raw_parts(self.pages.start.as_ptr(), self.pages.capacity) }
     }
 }
@@ -106,7 +119,7 @@ pub struct Chunk {
 impl Chunk {
     /// An empty chunk for at least `capacity` bytes, rounded up to [`BLOCK`].
     pub fn new(capacity: usize) -> Chunk {
-        Chunk { pages: Arc::new(Pages::new(capacity)), len: 0 }
+        Chunk { pages: Arc::new(Pages::uninitialised(capacity)), len: 0 }
     }
 
     /// Bytes appended so far.
@@ -160,6 +173,11 @@ impl Chunk {
         let start = range.start / BLOCK * BLOCK;
         let end = range.end.next_multiple_of(BLOCK);
         assert!(start <= end && end <= self.pages.capacity, "{range:?} of {} bytes", self.pages.capacity);
+        if end > self.len {
+            // SAFETY: inside the allocation (asserted); behind `len`, where nobody reads and only `append`, on this same
+            // thread, writes.
+            unsafe { std::ptr::write_bytes(self.pages.start.as_ptr().add(self.len), 0, end - self.len) };
+        }
         Blocks { pages: Arc::clone(&self.pages), start, len: end - start }
     }
 }

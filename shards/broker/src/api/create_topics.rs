@@ -10,12 +10,13 @@
 use std::rc::Rc;
 
 use ottla_cluster::config::{Described, Layers, describe_topic};
-use ottla_cluster::{Answer, Command, NewTopic, Refusal, TopicCreated};
+use ottla_cluster::{Answer, Command, NewTopic, Refusal, Resource, TopicCreated};
 use ottla_units::BrokerId;
 use ottla_wire::messages::create_topics_request::CreatableTopic;
 use ottla_wire::messages::create_topics_response::{CreatableTopicConfigs, CreatableTopicResult};
 use ottla_wire::messages::{CreateTopicsRequest, CreateTopicsResponse, StrBytes};
 
+use super::config_resources::tell_names_without_effect;
 use super::fields;
 use crate::dispatch::Context;
 use crate::shard::Shard;
@@ -30,7 +31,17 @@ pub(crate) async fn answer(
 ) -> CreateTopicsResponse {
     let described = |created: &TopicCreated| settings_of(shard, created);
     match shard.control(command(&request)).await {
-        Answer::TopicsCreated(outcomes) => respond(context.version, outcomes, described),
+        Answer::TopicsCreated(outcomes) => {
+            for (name, created) in &outcomes {
+                if let Ok(created) = created {
+                    tell_names_without_effect(
+                        &Resource::Topic(name.clone()),
+                        created.overrides.keys().map(String::as_str),
+                    );
+                }
+            }
+            respond(context.version, outcomes, described)
+        }
         other => {
             let refusal = fields::failure(other);
             let names = request.topics.iter().map(|topic| topic.name.0.as_str().to_owned());

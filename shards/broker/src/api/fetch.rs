@@ -109,12 +109,14 @@ impl Basis {
 fn listed(request: &Fetch, body: &Bytes) -> Vec<Wanted> {
     let names: Vec<Arc<str>> = request.topics.iter().map(|topic| topic.name.text(body).into()).collect();
     let mut wanted: Vec<Wanted> = Vec::with_capacity(request.partitions.len());
-    let ascending = request.partitions.windows(2).all(|pair| (pair[0].topic, pair[0].index) < (pair[1].topic, pair[1].index));
+    let ascending =
+        request.partitions.windows(2).all(|pair| (pair[0].topic, pair[0].index) < (pair[1].topic, pair[1].index));
     let suspicious = !ascending || request.topics.len() > 1;
     let mut seen = std::collections::HashMap::new();
     for partition in &request.partitions {
         let topic = partition.topic as usize;
-        let entry = Wanted { name: Arc::clone(&names[topic]), id: request.topics[topic].id, asked: *partition, told: None };
+        let entry =
+            Wanted { name: Arc::clone(&names[topic]), id: request.topics[topic].id, asked: *partition, told: None };
         if suspicious {
             let key = (Arc::clone(&entry.name), entry.id, partition.index);
             if let Some(place) = seen.get(&key) {
@@ -160,7 +162,14 @@ impl Places {
     /// Updates from which on a map is worth its making.
     const MAP_FROM: usize = 16;
 
-    fn find(&mut self, wanted: &[Wanted], name: &str, id: TopicId, index: PartitionIndex, updates: usize) -> Option<usize> {
+    fn find(
+        &mut self,
+        wanted: &[Wanted],
+        name: &str,
+        id: TopicId,
+        index: PartitionIndex,
+        updates: usize,
+    ) -> Option<usize> {
         if updates < Places::MAP_FROM {
             return wanted.iter().position(|wanted| wanted.is(name, id, index));
         }
@@ -187,7 +196,9 @@ struct Limits {
 
 impl Limits {
     fn of(shard: &Shard, request: &Fetch, wanted: &[Wanted]) -> Limits {
-        let bytes_max = usize::try_from(request.max_bytes).unwrap_or(0).min(shard.settings.borrow().network.fetch_bytes_max as usize);
+        let bytes_max = usize::try_from(request.max_bytes)
+            .unwrap_or(0)
+            .min(shard.settings.borrow().network.fetch_bytes_max as usize);
         let wait = u64::try_from(request.max_wait_ms).unwrap_or(0);
         let waits = wait > 0 && request.min_bytes > 0 && !wanted.is_empty();
         Limits {
@@ -253,7 +264,8 @@ async fn collect(shard: &Rc<Shard>, limits: &Limits, wanted: &[Wanted], version:
     let mut reads: Vec<(ShardId, Pin<Box<dyn Future<Output = Parts>>>)> = Vec::with_capacity(asks.len());
     for (owner, asks) in &asks {
         let asks = Arc::clone(asks);
-        reads.push((*owner, Box::pin(shard.on(*owner, move |shard| async move { read(&shard, &asks, &limits).await }))));
+        reads
+            .push((*owner, Box::pin(shard.on(*owner, move |shard| async move { read(&shard, &asks, &limits).await }))));
     }
     for (_, read) in reads {
         put(&mut parts, read.await);
@@ -451,7 +463,11 @@ fn trim(parts: &mut [Part], bytes_max: usize) {
 
 /// Writes the answer and puts the session back.
 fn respond(shard: &Rc<Shard>, context: &Context<'_>, basis: Basis, parts: Vec<Part>) -> Result<Dispatched, Closed> {
-    let told = |part: &Part| Told { high_watermark: part.high_watermark, last_stable: part.last_stable, log_start: part.log_start };
+    let told = |part: &Part| Told {
+        high_watermark: part.high_watermark,
+        last_stable: part.last_stable,
+        log_start: part.log_start,
+    };
     match basis {
         Basis::Plain(wanted) => Ok(encode(shard, context, ErrorCode::None, 0, &wanted, parts, |_, _| true)),
         Basis::Opening(mut wanted) => {
@@ -462,7 +478,11 @@ fn respond(shard: &Rc<Shard>, context: &Context<'_>, basis: Basis, parts: Vec<Pa
             let shards = shard.links.shards();
             let each = max.div_ceil(shards);
             let by_id = context.version >= BY_ID;
-            let id = if wanted.is_empty() { 0 } else { shard.sessions.open(wanted.clone(), by_id, context.received, each, shards) };
+            let id = if wanted.is_empty() {
+                0
+            } else {
+                shard.sessions.open(wanted.clone(), by_id, context.received, each, shards)
+            };
             Ok(encode(shard, context, ErrorCode::None, id, &wanted, parts, |_, _| true))
         }
         Basis::Session(id, mut session) => {
@@ -470,7 +490,9 @@ fn respond(shard: &Rc<Shard>, context: &Context<'_>, basis: Basis, parts: Vec<Pa
                 .wanted
                 .iter()
                 .zip(&parts)
-                .map(|(wanted, part)| part.bytes > 0 || part.code != 0 || part.diverging.is_some() || wanted.told != Some(told(part)))
+                .map(|(wanted, part)| {
+                    part.bytes > 0 || part.code != 0 || part.diverging.is_some() || wanted.told != Some(told(part))
+                })
                 .collect();
             let served: Vec<bool> = parts.iter().map(|part| part.bytes > 0).collect();
             for (wanted, part) in session.wanted.iter_mut().zip(&parts) {

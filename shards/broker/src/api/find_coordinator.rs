@@ -104,8 +104,5 @@ impl Finder<'_> {
 }
 
 fn refused(code: ErrorCode) -> Coordinator {
-    Coordinator::default()
-        .with_error_code(code.code())
-        .with_node_id(fields::optional_broker(None))
-        .with_port(-1)
+    Coordinator::default().with_error_code(code.code()).with_node_id(fields::optional_broker(None)).with_port(-1)
 }

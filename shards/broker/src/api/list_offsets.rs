@@ -93,9 +93,10 @@ fn isolation(request: &ListOffsetsRequest) -> Isolation {
 /// Partitions that are named more than once.
 fn repeated(request: &ListOffsetsRequest) -> HashSet<(&str, i32)> {
     let mut seen = HashSet::new();
-    let all = request.topics.iter().flat_map(|topic| {
-        topic.partitions.iter().map(|partition| (&*topic.name.0, partition.partition_index))
-    });
+    let all = request
+        .topics
+        .iter()
+        .flat_map(|topic| topic.partitions.iter().map(|partition| (&*topic.name.0, partition.partition_index)));
     all.filter(|partition| !seen.insert(*partition)).collect()
 }
 

@@ -50,7 +50,13 @@ struct Outcome {
 
 impl Outcome {
     fn refused(code: ErrorCode) -> Outcome {
-        Outcome { code, base_offset: Offset::NONE, log_append_time: Timestamp::NONE, log_start: Offset::NONE, rejected: None }
+        Outcome {
+            code,
+            base_offset: Offset::NONE,
+            log_append_time: Timestamp::NONE,
+            log_start: Offset::NONE,
+            rejected: None,
+        }
     }
 }
 
@@ -60,7 +66,11 @@ pub(crate) async fn begin(shard: &Rc<Shard>, context: &Context<'_>, body: Bytes)
     let mut request = context.connection.produce.take();
     request.decode(&body, context.version).map_err(Closed::Invalid)?;
     let plan = Plan::new(shard, context, &request, &body);
-    let spec = Spec { acks: plan.acks, zstd_allowed: context.version >= ZSTD, transactional: request.transactional_id.is_some() };
+    let spec = Spec {
+        acks: plan.acks,
+        zstd_allowed: context.version >= ZSTD,
+        transactional: request.transactional_id.is_some(),
+    };
     let mut elsewhere = Vec::new();
     let mut here = None;
     for (owner, jobs) in plan.jobs {
@@ -181,7 +191,8 @@ impl<'t> Topics<'t> {
 
 /// The places whose partition comes again later: only the last one counts, as with Kafka.
 fn repeated(request: &Produce, body: &Bytes) -> HashSet<usize> {
-    let ascending = request.partitions.windows(2).all(|pair| (pair[0].topic, pair[0].index) < (pair[1].topic, pair[1].index));
+    let ascending =
+        request.partitions.windows(2).all(|pair| (pair[0].topic, pair[0].index) < (pair[1].topic, pair[1].index));
     let mut repeated = HashSet::new();
     if ascending && request.topics.len() <= 1 {
         return repeated;
@@ -273,7 +284,9 @@ fn refused(shard: &Shard, job: &Job, error: &AppendError) -> Outcome {
     }
     let records = error.record_errors();
     if !records.is_empty() {
-        let errors = records.iter().map(|record| RecordError { batch_index: record.index() as i32, message: Some(record.to_string()) });
+        let errors = records
+            .iter()
+            .map(|record| RecordError { batch_index: record.index() as i32, message: Some(record.to_string()) });
         outcome.rejected = Some(Box::new((errors.collect(), error.message())));
     }
     outcome
