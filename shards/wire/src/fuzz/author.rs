@@ -28,8 +28,7 @@ const WORDS: [&str; 16] = [
     "a-word-that-is-longer-than-one-hundred-and-twenty-seven-bytes-so-that-its-compact-length-takes-two-bytes-and-not-merely-one-of-them",
 ];
 /// Numbers at the edges of what they may be, and those that stand for something.
-const NUMBERS: [i64; 14] =
-    [-1, -2, -3, 0, 0, 1, 1, 2, 3, 1000, i16::MAX as i64, i32::MAX as i64, i64::MAX, i64::MIN];
+const NUMBERS: [i64; 14] = [-1, -2, -3, 0, 0, 1, 1, 2, 3, 1000, i16::MAX as i64, i32::MAX as i64, i64::MAX, i64::MIN];
 
 /// The body of a random request; the same for the same `seed`.
 pub fn request(api: ApiKey, version: i16, seed: u64) -> Bytes {
