@@ -270,9 +270,18 @@ fn cores(settings: &BrokerSettings) -> Vec<Option<usize>> {
 
 async fn admin_endpoint(settings: &BrokerSettings, queries: mpsc::Sender<admin::Query>) -> Result<Option<SocketAddr>, Stopped> {
     let Some(address) = &settings.own.admin else { return Ok(None) };
-    let listener = tokio::net::TcpListener::bind(address).await.map_err(|error| {
-        Stopped::because(format!("cannot serve metrics on {address}: {error}")).next("choose another: --set ottla.admin.listen=HOST:PORT")
-    })?;
+    let listener = match tokio::net::TcpListener::bind(address).await {
+        Ok(listener) => listener,
+        // A second broker on one host must not fail for a port that nobody chose.
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse && !settings.own.admin_is_chosen => {
+            tracing::warn!("{address} is taken: no metrics are served; say --set ottla.admin.listen=HOST:PORT");
+            return Ok(None);
+        }
+        Err(error) => {
+            return Err(Stopped::because(format!("cannot serve metrics on {address}: {error}"))
+                .next("choose another: --set ottla.admin.listen=HOST:PORT"));
+        }
+    };
     let bound = listener.local_addr().map_err(Stopped::because)?;
     tokio::spawn(async move {
         if let Err(error) = admin::serve(listener, queries).await {

@@ -161,6 +161,8 @@ pub struct OwnSettings {
     pub open_files_max: u32,
     /// `ottla.admin.listen`; `None`: nowhere.
     pub admin: Option<String>,
+    /// Whether somebody said so: then that address must be had.
+    pub admin_is_chosen: bool,
     /// `ottla.log.level`
     pub log_level: String,
     /// Whether `ottla.log.format` is `json`.
@@ -345,6 +347,7 @@ impl OwnSettings {
             bulk_append_bytes: limit("ottla.bulk.append.bytes"),
             open_files_max: limit("ottla.open.files.max"),
             admin: filled("ottla.admin.listen"),
+            admin_is_chosen: layers.set("ottla.admin.listen").is_some(),
             log_level: filled("ottla.log.level").unwrap_or_else(|| "info".to_owned()),
             log_json: filled("ottla.log.format").as_deref() == Some("json"),
             shutdown_timeout: millis(layers.number("ottla.shutdown.timeout.ms")),

@@ -8,7 +8,7 @@ keys! { pub(crate) OTTLA of Ottla {
     "ottla.shards": Int = "0", Between(0, 1024), ReadOnly, HONOURED;
         "Shards, each on a core of its own; 0: one for every core this process may use.";
     "ottla.journal.dir": String = null, Any, ReadOnly, HONOURED;
-        "The folder of the journal; unset: journal in the data folder.";
+        "The folder of the journal; unset: journal/ in the data folder.";
     "ottla.journal.bytes": Long = "268435456", AtLeast(8388608), ReadOnly, HONOURED;
         "Space of each shard's journal; less is taken on a small disk.";
     "ottla.journal.accept.loss": Boolean = "false", Any, ReadOnly, HONOURED;
