@@ -91,6 +91,7 @@ impl LogCore {
         }
         state.start = start;
         state.epochs_stale |= state.epochs.cut_front(start);
+        journal.wanted = true;
         let ticket = Ticket(journal.cycle);
         drop((state, journal));
         if self.store.flusher_idle.get() {

@@ -4,13 +4,17 @@
 
 use std::rc::Rc;
 
-use ottla_reactor::{Class, Task, monotonic, spawn};
+use ottla_reactor::{AlignedBuffer, Class, Permit, Task, monotonic, spawn};
 
 use crate::StorageError;
-use crate::journal::{Cycle, Place, Touched};
+use crate::journal::format::{ENTRY_HEADER_BYTES, FRAME_HEADER_BYTES, MARK_BYTES};
+use crate::journal::{Cycle, Frame, Place, Reserve, Touched, mark_entry};
 use crate::log::LogCore;
 use crate::store::Shared;
 use crate::write_out::{Finish, write_out};
+
+/// Marks that are carried forward in one frame.
+const MARKS_PER_FRAME: usize = 4096;
 
 /// The flusher of a shard: runs until storage fails or the store stops.
 pub(crate) async fn run(store: Rc<Shared>) {
@@ -38,8 +42,10 @@ async fn flush(store: &Rc<Shared>, cycle: Cycle) -> Result<(), StorageError> {
     let bulk = bulk.into_iter().map(|log| spawn(Class::Data, write_bulk(Rc::clone(store), log))).collect();
     let mut buffer = None;
     let mut place = None;
+    let mut pen = None;
     if !frame.is_empty() {
-        let found = place_for(store, frame.padded(), number).await?;
+        let (found, right) = place_for(store, frame.padded(), number).await?;
+        pen = Some(right);
         note_places(store, &touched, &marked);
         let (sealed, len) = frame.seal(found.header);
         let began = monotonic();
@@ -51,7 +57,9 @@ async fn flush(store: &Rc<Shared>, cycle: Cycle) -> Result<(), StorageError> {
     } else {
         drop(frame);
     }
-    finish(store, number, touched, bulk, buffer, place).await
+    finish(store, number, touched, bulk, buffer, place).await?;
+    drop(pen);
+    Ok(())
 }
 
 /// Second half of a cycle: waits for what went past the journal, flushes, tells everybody.
@@ -101,27 +109,49 @@ async fn write_bulk(store: Rc<Shared>, log: Rc<LogCore>) -> Result<(), StorageEr
     }
 }
 
-/// Finds the frame's place, waiting until a journal file is free.
-async fn place_for(store: &Rc<Shared>, padded: u64, cycle: u64) -> Result<Place, StorageError> {
+/// Finds the frame's place, waiting until a journal file is free; nobody else writes frames while the permit is held.
+async fn place_for(store: &Rc<Shared>, padded: u64, cycle: u64) -> Result<(Place, Permit), StorageError> {
     loop {
+        let pen = store.pen.acquire(1).await;
+        let recycled = store.recycled.wait();
         let (before, place) = {
             let mut files = store.files.borrow_mut();
-            (files.sequence(), files.place(padded, cycle))
+            (files.sequence(), files.place(padded, cycle, Reserve::Kept))
         };
+        if store.files.borrow().sequence() != before || place.is_none() {
+            store.chores.notify();
+        }
         match place {
-            Some(place) => {
-                if store.files.borrow().sequence() != before {
-                    store.chores.notify();
-                }
-                return Ok(place);
-            }
+            Some(place) => return Ok((place, pen)),
             None => {
+                drop(pen);
                 store.failed()?;
-                store.chores.notify();
-                store.recycled.wait().await;
+                recycled.await;
             }
         }
     }
+}
+
+/// Writes the marks of `logs` in a frame of its own, durably, so that older files that hold them may be used again.
+pub(crate) async fn carry_forward(store: &Rc<Shared>, logs: &[Rc<LogCore>]) -> Result<(), StorageError> {
+    for logs in logs.chunks(MARKS_PER_FRAME) {
+        let bytes = FRAME_HEADER_BYTES + logs.len() * (ENTRY_HEADER_BYTES + MARK_BYTES);
+        let mut frame = Frame::new(AlignedBuffer::new(bytes));
+        for log in logs {
+            let mark = log.state.borrow().mark();
+            frame.push(mark_entry(log, &mark), &mark.to_bytes(), &[]);
+        }
+        let _pen = store.pen.acquire(1).await;
+        // The file in reserve is for this: without it nothing could ever be recycled.
+        let Some(place) = store.files.borrow_mut().place(frame.padded(), 0, Reserve::Used) else { return Ok(()) };
+        let (sealed, len) = frame.seal(place.header);
+        let result = place.file.file.write_at(sealed, 0..len, place.position).await.0;
+        result.map_err(StorageError::io(&place.file.path, "write"))?;
+        place.file.file.sync_data().await.map_err(StorageError::io(&place.file.path, "flush"))?;
+        store.counters.journal_bytes.add(len as u64);
+        note_places(store, &[], logs);
+    }
+    Ok(())
 }
 
 /// Remembers which file holds what of which log.

@@ -377,6 +377,7 @@ impl LogCore {
     /// Counts what a batch brings into the cycle.
     fn touch(self: &Rc<LogCore>, journal: &mut crate::journal::Journal, state: &mut State, way: Way, bytes: usize) {
         if state.cycle != journal.cycle {
+            journal.wanted = true;
             state.cycle = journal.cycle;
             state.cycle_bytes = 0;
             state.cycle_bulk = false;

@@ -17,10 +17,7 @@ pub(crate) async fn stop(store: &Rc<Shared>) -> Result<(), StorageError> {
     store.stopping.set(true);
     store.room.notify();
     store.work.notify();
-    let last = {
-        let journal = store.journal.borrow();
-        Ticket(if journal.has_work() { journal.cycle } else { journal.cycle - 1 })
-    };
+    let last = Ticket(store.journal.borrow().newest());
     store.reached(last, |journal| journal.durable).await?;
     let logs: Vec<Rc<LogCore>> = store.logs.borrow().values().map(Rc::clone).collect();
     finish_logs(&logs).await?;

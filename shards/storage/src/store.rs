@@ -117,6 +117,8 @@ pub(crate) struct Shared {
     pub(crate) chunks: RefCell<VecDeque<Rc<LogCore>>>,
     pub(crate) unchecked: Cell<u64>,
     pub(crate) cold: Semaphore,
+    /// The right to write frames.
+    pub(crate) pen: Semaphore,
     /// The right to put a journal file in line.
     pub(crate) line: Semaphore,
     /// Logs with readers that hold memory ahead, in the order of reading.
@@ -199,8 +201,7 @@ impl Store {
 
     /// The ticket of the newest append; done as soon as everything appended so far is.
     pub fn latest_ticket(&self) -> Ticket {
-        let journal = self.0.shared.journal.borrow();
-        Ticket(if journal.has_work() { journal.cycle } else { journal.cycle - 1 })
+        Ticket(self.0.shared.journal.borrow().newest())
     }
 
     /// Done when a batch of `bytes` may be appended again after [`StorageError::Busy`]. Others may take the room first.
@@ -268,6 +269,7 @@ impl Shared {
             chunks: RefCell::default(),
             unchecked: Cell::new(0),
             cold: Semaphore::new(config.cold_bytes as u64),
+            pen: Semaphore::new(1),
             line: Semaphore::new(1),
             ahead: RefCell::default(),
             counters: StoreCounters::default(),

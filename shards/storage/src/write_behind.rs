@@ -7,9 +7,10 @@ use std::rc::Rc;
 use ottla_reactor::{Class, Task, file, spawn, timeout};
 
 use crate::StorageError;
-use crate::journal::{JournalFile, remove_beyond};
+use crate::flush::carry_forward;
+use crate::journal::{FILES_MIN, JournalFile, remove_beyond};
 use crate::log::LogCore;
-use crate::store::{Shared, Ticket};
+use crate::store::Shared;
 use crate::write_out::{Finish, write_out};
 
 /// Write-outs under way. Dropping it cancels them, as a crash would.
@@ -159,23 +160,7 @@ async fn recycle(store: &Rc<Shared>) -> Result<(), StorageError> {
             prepare(store, file).await?;
             continue;
         }
-        let mut ticket = None;
-        for log in marked {
-            let mark = log.state.borrow().mark();
-            let mut journal = store.journal.borrow_mut();
-            if !journal.push_mark(&log, mark) {
-                break;
-            }
-            ticket = Some(Ticket(journal.cycle));
-        }
-        if store.flusher_idle.get() {
-            store.work.notify();
-        }
-        match ticket {
-            Some(ticket) => store.reached(ticket, |journal| journal.durable).await?,
-            None => store.room.wait().await,
-        }
-        store.failed()?;
+        carry_forward(store, &marked).await?;
     }
 }
 
@@ -190,11 +175,11 @@ async fn prepare(store: &Rc<Shared>, file: Rc<JournalFile>) -> Result<(), Storag
     Ok(())
 }
 
-/// Opens the two files that a journal needs at least.
+/// Opens the files that a journal needs at least.
 pub(crate) async fn open_first_files(store: &Rc<Shared>) -> Result<(), StorageError> {
     let folder = store.layout.core_journal(store.config.core);
     remove_beyond(&folder, store.config.journal_files).await?;
-    for slot in 0..2 {
+    for slot in 0..FILES_MIN {
         let file = JournalFile::open(&folder, slot, store.config.journal_file_bytes).await?;
         prepare(store, Rc::new(file)).await?;
     }
@@ -226,7 +211,7 @@ pub(crate) async fn open_other_files(store: Rc<Shared>) {
 
 async fn fill_up(store: &Rc<Shared>) -> Result<(), StorageError> {
     let folder = store.layout.core_journal(store.config.core);
-    for slot in 2..store.config.journal_files {
+    for slot in FILES_MIN..store.config.journal_files {
         let file = JournalFile::open(&folder, slot, store.config.journal_file_bytes).await?;
         prepare(store, Rc::new(file)).await?;
     }

@@ -88,17 +88,28 @@ pub(crate) async fn write_out(log: &Rc<LogCore>, finish: Finish) -> Result<(), S
     let _turn = Turn::take(log).await;
     let until = log.state.borrow().tail.end();
     while let Some(plan) = plan(log, until, finish) {
-        if !log.state.borrow().has_folder {
-            create_folder(log).await?;
-        }
-        write_bytes(log, &plan).await?;
-        write_index(log, &plan).await?;
-        write_companions(log, &plan).await?;
-        if plan.create {
-            let folder = log.path();
-            file::sync_dir(&folder).await.map_err(StorageError::io(&folder, "flush"))?;
+        if let Err(error) = execute(log, &plan).await {
+            let mut state = log.state.borrow_mut();
+            state.epochs_stale |= plan.epochs.is_some();
+            state.snapshots.splice(0..0, plan.snapshots);
+            return Err(error);
         }
         apply(log, plan);
+    }
+    Ok(())
+}
+
+/// Puts one step on the disk.
+async fn execute(log: &Rc<LogCore>, plan: &Plan) -> Result<(), StorageError> {
+    if !log.state.borrow().has_folder {
+        create_folder(log).await?;
+    }
+    write_bytes(log, plan).await?;
+    write_index(log, plan).await?;
+    write_companions(log, plan).await?;
+    if plan.create {
+        let folder = log.path();
+        file::sync_dir(&folder).await.map_err(StorageError::io(&folder, "flush"))?;
     }
     Ok(())
 }
@@ -134,6 +145,9 @@ fn plan(log: &Rc<LogCore>, until: u64, finish: Finish) -> Option<Plan> {
     let (seam, runs) = state.tail.runs(state.synced..to);
     let bytes = to - growing.at;
     let sequence = log.store.files.borrow().sequence();
+    // A log's only leadership can be read from its first batch.
+    let epochs = state.epochs_stale && (finishing || state.epochs.entries().len() > 1);
+    state.epochs_stale &= !epochs;
     Some(Plan {
         base,
         places: state.synced..to,
@@ -147,8 +161,7 @@ fn plan(log: &Rc<LogCore>, until: u64, finish: Finish) -> Option<Plan> {
         rolled,
         index: growing.index_bytes(finishing),
         snapshots: if finishing { std::mem::take(&mut state.snapshots) } else { Vec::new() },
-        // A log's only leadership can be read from its first batch.
-        epochs: (state.epochs_stale && (finishing || state.epochs.entries().len() > 1)).then(|| state.epochs.to_file()),
+        epochs: epochs.then(|| state.epochs.to_file()),
         sequence,
     })
 }
@@ -311,9 +324,6 @@ fn apply(log: &Rc<LogCore>, plan: Plan) {
     }
     if plan.rolled {
         state.rolled.pop_front();
-    }
-    if plan.epochs.is_some() {
-        state.epochs_stale = false;
     }
     if let Some(newest) = plan.snapshots.into_iter().next_back() {
         state.snapshot = Some(newest);

@@ -15,6 +15,9 @@ use crate::{StorageError, StoreConfig};
 /// Bytes of zeros written at once when a file is first filled.
 const ZERO_BYTES: usize = 512 << 10;
 
+/// The fewest files: one that takes frames, one to go on with, one in reserve.
+pub(crate) const FILES_MIN: usize = 3;
+
 /// One journal file.
 #[derive(Debug)]
 pub(crate) struct JournalFile {
@@ -45,6 +48,15 @@ pub(crate) struct Place {
     pub(crate) file: Rc<JournalFile>,
     pub(crate) position: u64,
     pub(crate) header: FrameHeader,
+}
+
+/// What a frame may do about the last free file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Reserve {
+    /// Leave it: recycling may need it.
+    Kept,
+    /// Take it.
+    Used,
 }
 
 /// All files of one core's journal.
@@ -102,9 +114,12 @@ impl Files {
     }
 
     /// Finds the place of a frame of `padded` bytes; `None` while no file is free.
-    pub(crate) fn place(&mut self, padded: u64, cycle: u64) -> Option<Place> {
+    pub(crate) fn place(&mut self, padded: u64, cycle: u64, reserve: Reserve) -> Option<Place> {
         if self.used.back().is_none_or(|active| active.position + padded > active.header.bytes) {
             let previous = self.used.back().map_or(NO_PREVIOUS, |active| active.frames);
+            if reserve == Reserve::Kept && self.free.len() < 2 {
+                return None;
+            }
             let (file, header) = self.free.pop_front()?;
             let (position, frames) = (BLOCK as u64, 0);
             self.used.push_back(Used {
@@ -193,10 +208,10 @@ impl Files {
         self.used.pop_front().map(|used| used.file)
     }
 
-    /// Takes a free file that was never filled, once the journal is used in earnest; one free file is left in line.
+    /// Takes a free file that was never filled, once the journal is used in earnest; two free files are left in line.
     pub(crate) fn take_blank(&mut self) -> Option<Rc<JournalFile>> {
         let active = self.used.back()?;
-        if self.free.len() < 2 || (self.used.len() < 2 && active.position < active.header.bytes / 4) {
+        if self.free.len() < 3 || (self.used.len() < 2 && active.position < active.header.bytes / 4) {
             return None;
         }
         // The last in line: its sequence is left out, which nobody minds.
@@ -273,7 +288,7 @@ pub(crate) fn fitting(files: usize, bytes: u64, free: u64) -> (usize, u64) {
     while bytes > (8 << 20) && bytes * files as u64 > free / 8 {
         bytes /= 2;
     }
-    (files.max(2), bytes)
+    (files.max(FILES_MIN), bytes)
 }
 
 /// Removes journal files beyond the first `keep` of a core's.

@@ -6,7 +6,7 @@ mod frame;
 
 pub use format::{EntryHeader, EntryKind, FileHeader, FrameHeader, Mark};
 
-pub(crate) use files::{Files, JournalFile, Place, fitting, remove_beyond};
+pub(crate) use files::{FILES_MIN, Files, JournalFile, Place, Reserve, fitting, remove_beyond};
 pub(crate) use frame::Frame;
 
 use std::rc::Rc;
@@ -45,6 +45,8 @@ pub(crate) struct Journal {
     pub(crate) bulk: Vec<Rc<LogCore>>,
     pub(crate) bulk_bytes: usize,
     pub(crate) marked: Vec<Rc<LogCore>>,
+    /// Whether the cycle is to be flushed.
+    pub(crate) wanted: bool,
     /// Cycles up to this one are written, respectively durable.
     pub(crate) written: u64,
     pub(crate) durable: u64,
@@ -71,6 +73,7 @@ impl Journal {
             bulk: Vec::new(),
             bulk_bytes: 0,
             marked: Vec::new(),
+            wanted: false,
             written: 0,
             durable: 0,
             spare: Some(AlignedBuffer::registered(config.frame_bytes)),
@@ -79,9 +82,14 @@ impl Journal {
         }
     }
 
-    /// Whether there is anything to flush.
+    /// Whether somebody waits for this cycle: marks alone ride along with the next append.
     pub(crate) fn has_work(&self) -> bool {
-        !self.frame.is_empty() || !self.bulk.is_empty() || !self.touched.is_empty()
+        self.wanted
+    }
+
+    /// The newest cycle that somebody may wait for.
+    pub(crate) fn newest(&self) -> u64 {
+        if self.wanted { self.cycle } else { self.cycle - 1 }
     }
 
     /// Makes sure that an entry of `bytes` and one without payload fit, if need be into a larger buffer.
@@ -101,14 +109,7 @@ impl Journal {
         if !self.frame.fits(MARK_BYTES) {
             return false;
         }
-        let entry = EntryHeader {
-            kind: EntryKind::Mark,
-            key: log.key,
-            length: MARK_BYTES as u32,
-            epoch: ottla_units::LeaderEpoch::NONE,
-            offset: mark.end,
-        };
-        self.frame.push(entry, &mark.to_bytes(), &[]);
+        self.frame.push(mark_entry(log, &mark), &mark.to_bytes(), &[]);
         self.marked.push(Rc::clone(log));
         true
     }
@@ -121,6 +122,7 @@ impl Journal {
         let number = self.cycle;
         self.cycle += 1;
         self.bulk_bytes = 0;
+        self.wanted = false;
         let mut touched = std::mem::take(&mut self.spare_touched);
         std::mem::swap(&mut touched, &mut self.touched);
         for entry in &mut touched {
@@ -138,6 +140,17 @@ impl Journal {
         if let Some(buffer) = buffer {
             self.spare = Some(buffer);
         }
+    }
+}
+
+/// What stands before a log's mark.
+pub(crate) fn mark_entry(log: &LogCore, mark: &Mark) -> EntryHeader {
+    EntryHeader {
+        kind: EntryKind::Mark,
+        key: log.key,
+        length: MARK_BYTES as u32,
+        epoch: ottla_units::LeaderEpoch::NONE,
+        offset: mark.end,
     }
 }
 

@@ -32,7 +32,7 @@ pub(super) async fn examine(
     image.has_folder = true;
     accept(files.check_complete(folder, &known, image.start), options, report)?;
     if let Some(epochs) = read_epochs(folder).await
-        && epochs.entries().len() >= image.epochs.entries().len()
+        && epochs.latest() >= image.epochs.latest()
     {
         image.epochs = epochs;
     }
