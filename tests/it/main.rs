@@ -12,6 +12,9 @@ mod records;
 // Stops of every kind, and what is there afterwards.
 mod restart;
 
+// What a setting changes.
+mod settings;
+
 // What a person watches.
 mod metrics;
 
