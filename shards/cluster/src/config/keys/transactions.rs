@@ -1,13 +1,13 @@
 //! Producers and transactions.
 
-use super::effects::{HONOURED, NO_TRANSACTIONS};
+use super::effects::{HONOURED, NO_TRANSACTIONS, NOT_HERE};
 use crate::config::Rule::{Any, AtLeast};
 use crate::config::key::keys;
 
 keys! { pub(crate) TRANSACTIONS of Broker {
     "producer.id.expiration.ms": Int = "86400000", AtLeast(1), ClusterWide, HONOURED;
         "How long a silent producer is remembered.";
-    "producer.id.expiration.check.interval.ms" internal: Int = "600000", AtLeast(1), ReadOnly, HONOURED;
+    "producer.id.expiration.check.interval.ms" internal: Int = "600000", AtLeast(1), ReadOnly, NOT_HERE;
         "How often it is looked for producers to forget.";
     "transactional.id.expiration.ms": Int = "604800000", AtLeast(1), ReadOnly, NO_TRANSACTIONS;
         "How long a silent transactional id is remembered.";
