@@ -192,7 +192,7 @@ impl Image {
     }
 
     /// Every resource but topics that has settings of its own.
-    pub fn resources(&self) -> impl Iterator<Item = (&Resource, &Arc<Overrides>)> {
+    pub fn resources(&self) -> impl ExactSizeIterator<Item = (&Resource, &Arc<Overrides>)> {
         self.overrides.iter()
     }
 

@@ -4,6 +4,8 @@
 pub const ARRAY_ELEMENTS_MAX: usize = 1_000_000;
 /// Tagged fields in one structure of a request; Kafka 4.4 refuses more.
 pub const TAGGED_FIELDS_MAX: usize = 10_000;
+/// Bytes of a string in a request, also where its length has more than 16 bits (Kafka's generated messages).
+pub const STRING_BYTES_MAX: usize = 0x7fff;
 /// Bytes of a topic's name (`org.apache.kafka.common.internals.Topic`).
 pub const TOPIC_NAME_BYTES_MAX: usize = 249;
 /// Partitions that one shard may own.

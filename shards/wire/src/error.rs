@@ -47,6 +47,8 @@ pub enum WireError {
         /// Its announced size, in bytes.
         size: usize,
     },
+    /// A string of more bytes than `limits::STRING_BYTES_MAX`.
+    StringTooLong(usize),
     /// A string that is not UTF-8.
     NotUtf8,
     /// The schema walk accepted the message, the decoder did not.
@@ -60,6 +62,9 @@ impl std::fmt::Display for WireError {
         match self {
             WireError::NegativeFrame(length) => write!(f, "frame length {length} is negative"),
             WireError::FrameTooLarge { length, max } => write!(f, "frame of {length} bytes is larger than {max}"),
+            WireError::StringTooLong(bytes) => {
+                write!(f, "a string of {bytes} bytes is longer than Kafka's strings may be")
+            }
             WireError::UnknownApi(key) => write!(f, "API key {key} is not served here"),
             WireError::UnsupportedVersion { api, version } => write!(f, "{api} version {version} is not served here"),
             WireError::Truncated { needed, remaining } => {

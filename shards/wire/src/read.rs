@@ -150,7 +150,11 @@ impl<'a> Reader<'a> {
     /// The length before a string: none for null.
     #[inline]
     pub fn string_length(&mut self, flexible: bool) -> Result<Option<usize>, WireError> {
-        if flexible { self.compact_length() } else { signed_length(i32::from(self.i16()?)) }
+        let length = if flexible { self.compact_length()? } else { signed_length(i32::from(self.i16()?))? };
+        match length {
+            Some(bytes) if bytes > limits::STRING_BYTES_MAX => Err(WireError::StringTooLong(bytes)),
+            length => Ok(length),
+        }
     }
 
     /// The length before bytes or records, or the count before an array: none for null.

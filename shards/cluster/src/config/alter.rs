@@ -27,6 +27,10 @@ const PER_LISTENER: [&str; 10] = [
 ];
 /// Keys that Kafka changes while it runs and Ottla does not: its sockets are opened once.
 const FIXED: [&str; 2] = ["listeners", "listener.security.protocol.map"];
+/// Groups, metrics subscriptions and brokers that may have settings of their own: everybody may name new ones.
+const RESOURCES_MAX: usize = 100_000;
+/// Settings of one resource; a broker may have some that are not in the table.
+const SETTINGS_MAX: usize = 1_000;
 const MIN_INSYNC: &str = "min.insync.replicas";
 
 /// What settings mean on one broker.
@@ -91,12 +95,26 @@ impl Settings for Catalogue {
             }
             Resource::ClientMetrics(_) => check_client_metrics(&after)?,
         }
+        check_room(image, &alteration.resource, &after)?;
         Ok(after)
     }
 }
 
 pub(super) fn invalid(message: impl Into<String>) -> Refusal {
     Refusal::new(ErrorCode::InvalidConfig, message.into())
+}
+
+/// Kafka has no such limits: here nothing that comes from outside grows without end.
+fn check_room(image: &Image, resource: &Resource, after: &Overrides) -> Result<(), Refusal> {
+    let refuse = |message: String| Err(Refusal::new(ErrorCode::PolicyViolation, message));
+    if after.len() > SETTINGS_MAX {
+        return refuse(format!("A resource may have {SETTINGS_MAX} settings, not {}.", after.len()));
+    }
+    let is_new = !matches!(resource, Resource::Topic(_)) && image.overrides(resource).is_empty() && !after.is_empty();
+    if is_new && image.resources().len() >= RESOURCES_MAX {
+        return refuse(format!("{RESOURCES_MAX} resources have settings already."));
+    }
+    Ok(())
 }
 
 fn null_refused(names: &[&str]) -> Refusal {

@@ -69,3 +69,20 @@ fn known_tags_have_their_size() {
     let many = [0x91, 0x4e];
     assert_eq!(Reader::new(&many).skip_tags(true), Err(WireError::TooManyTaggedFields(10_001)));
 }
+
+#[test]
+fn strings_have_at_most_as_many_bytes_as_kafkas() {
+    let longest = limits::STRING_BYTES_MAX;
+    let with_length = |bytes: usize| {
+        let mut encoded = Vec::new();
+        let mut rest = bytes + 1;
+        while rest > 0x7f {
+            encoded.push(u8::try_from(rest & 0x7f).unwrap() | 0x80);
+            rest >>= 7;
+        }
+        encoded.push(u8::try_from(rest).unwrap());
+        encoded
+    };
+    assert_eq!(Reader::new(&with_length(longest)).string_length(true), Ok(Some(longest)));
+    assert_eq!(Reader::new(&with_length(longest + 1)).string_length(true), Err(WireError::StringTooLong(longest + 1)));
+}

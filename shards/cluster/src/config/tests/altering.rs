@@ -236,3 +236,11 @@ fn replacing_is_checked_like_stepping() {
     refused(replace(&[("no.such", Some("2"))]), 40, "Unknown topic config name: no.such");
     assert_eq!(replace(&[]), Ok(Overrides::new()));
 }
+
+#[test]
+fn settings_have_a_maximum() {
+    let names: Vec<String> = (0..=1000).map(|n| format!("some.plugin.{n}")).collect();
+    let steps: Vec<_> = names.iter().map(|name| (name.as_str(), Op::Set, Some("1"))).collect();
+    assert_eq!(changed(Resource::Broker(THIS), &steps[1..]).unwrap().len(), 1000);
+    refused(changed(Resource::Broker(THIS), &steps), 44, "A resource may have 1000 settings, not 1001.");
+}
