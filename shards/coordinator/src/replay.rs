@@ -2,8 +2,6 @@
 
 use std::rc::Rc;
 
-use ottla_units::Timestamp;
-
 use crate::event::Protocol;
 use crate::group::{Group, State};
 use crate::groups::Groups;
@@ -62,10 +60,6 @@ impl Groups {
             let members: Vec<Rc<str>> = group.members.keys().cloned().collect();
             for member in &members {
                 group.renew_session(&mut turn, member);
-            }
-            if group.since == Timestamp::new(0) {
-                // A group without a record of its own: made by its commits.
-                group.since = turn.now.wall;
             }
             if members.len() > turn.settings.members_max {
                 group.prepare_rebalance(&mut turn);

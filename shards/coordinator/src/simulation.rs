@@ -1,5 +1,5 @@
 //! Many clients, one coordinator, a log that sometimes refuses, a clock that jumps, crashes: whatever happens, the rules
-//! hold. `OTTLA_SEEDS` says how many seeds (default 300), `OTTLA_SEED` plays one; a failure prints its seed.
+//! hold. `OTTLA_SEEDS` says how many seeds (default 200), `OTTLA_SEED` plays one; a failure prints its seed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -73,7 +73,7 @@ fn any_history_keeps_the_rules() {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let seeds = match number("OTTLA_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 1..1 + number("OTTLA_SEEDS").unwrap_or(300),
+        None => 1..1 + number("OTTLA_SEEDS").unwrap_or(200),
     };
     for seed in seeds {
         let played = std::panic::catch_unwind(|| World::new(seed).play());

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use ottla_coordinator::{Reply, Request};
+use ottla_units::ErrorCode;
 use ottla_wire::messages::{HeartbeatRequest, HeartbeatResponse};
 
 use crate::dispatch::Context;
@@ -19,6 +20,6 @@ pub(crate) async fn answer(shard: &Rc<Shard>, _context: &Context<'_>, request: H
     };
     match groups::ask(shard, &group, Request::Heartbeat(heartbeat)).await {
         Reply::Heartbeat(error) => HeartbeatResponse::default().with_error_code(error.code()),
-        _ => HeartbeatResponse::default(),
+        _ => HeartbeatResponse::default().with_error_code(ErrorCode::UnknownServerError.code()),
     }
 }

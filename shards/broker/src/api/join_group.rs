@@ -14,6 +14,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use ottla_coordinator::{JoinReply, JoinRequest, JoinedMember, Protocol, Reply, Request};
+use ottla_units::ErrorCode;
 use ottla_wire::messages::join_group_response::JoinGroupResponseMember;
 use ottla_wire::messages::{JoinGroupRequest, JoinGroupResponse};
 use uuid::Uuid;
@@ -34,7 +35,7 @@ pub(crate) async fn answer(shard: &Rc<Shard>, context: &Context<'_>, request: Jo
     let group = request.group_id.0.to_string();
     match groups::ask(shard, &group, Request::Join(join(context, request))).await {
         Reply::Join(reply) => respond(context.version, reply),
-        _ => JoinGroupResponse::default(),
+        _ => respond(context.version, JoinReply::error(ErrorCode::UnknownServerError, String::new())),
     }
 }
 

@@ -19,7 +19,7 @@ pub(crate) async fn answer(shard: &Rc<Shard>, context: &Context<'_>, request: Le
     let group = request.group_id.0.to_string();
     match groups::ask(shard, &group, Request::Leave(leave(context.version, request))).await {
         Reply::Leave(outcome) => respond(context.version, outcome),
-        _ => LeaveGroupResponse::default(),
+        _ => respond(context.version, Err(ErrorCode::UnknownServerError)),
     }
 }
 

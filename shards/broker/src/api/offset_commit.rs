@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use ottla_cluster::{Image, Topic};
-use ottla_coordinator::{CommitRequest, CommitTopic, OffsetToCommit, Reply, Request, TopicResult};
+use ottla_coordinator::{CommitRequest, CommitTopic, OffsetToCommit, PartitionResult, Reply, Request, TopicResult};
 use ottla_units::{ErrorCode, LeaderEpoch, Offset, PartitionIndex};
 use ottla_wire::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
 use ottla_wire::messages::offset_commit_response::{OffsetCommitResponsePartition, OffsetCommitResponseTopic};
@@ -54,8 +54,18 @@ pub(crate) async fn answer(
     };
     match groups::ask(shard, &group, Request::Commit(commit)).await {
         Reply::Commit(results) => respond(request, sorted, results),
-        _ => OffsetCommitResponse::default(),
+        _ => {
+            let failed = sorted.iter().map(|topic| failed(&topic.known)).collect();
+            respond(request, sorted, failed)
+        }
     }
+}
+
+fn failed(topic: &CommitTopic) -> TopicResult {
+    let partitions = topic.partitions.iter();
+    let partitions =
+        partitions.map(|p| PartitionResult { partition: p.partition, error: ErrorCode::UnknownServerError });
+    TopicResult { name: topic.name.clone(), id: topic.id, partitions: partitions.collect() }
 }
 
 /// A topic of the request: what the coordinator is asked, and what is refused before.

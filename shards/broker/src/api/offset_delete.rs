@@ -29,7 +29,7 @@ pub(crate) async fn answer(
     let results = match groups::ask(shard, &group, Request::DeleteOffsets(delete)).await {
         Reply::DeleteOffsets(Ok(results)) => results,
         Reply::DeleteOffsets(Err(error)) => return OffsetDeleteResponse::default().with_error_code(error.code()),
-        _ => return OffsetDeleteResponse::default(),
+        _ => return OffsetDeleteResponse::default().with_error_code(ErrorCode::UnknownServerError.code()),
     };
     let topics = request.topics.into_iter().zip(known).zip(results).map(|((asked, known), result)| {
         let refused = asked.partitions.iter().map(|partition| partition.partition_index);

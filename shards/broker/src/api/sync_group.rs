@@ -23,7 +23,7 @@ pub(crate) async fn answer(shard: &Rc<Shard>, context: &Context<'_>, request: Sy
     let group = request.group_id.0.to_string();
     match groups::ask(shard, &group, Request::Sync(sync(request))).await {
         Reply::Sync(reply) => respond(reply),
-        _ => SyncGroupResponse::default(),
+        _ => respond(SyncReply::error(ErrorCode::UnknownServerError)),
     }
 }
 

@@ -44,6 +44,8 @@ pub(super) struct Seat {
     writing: RefCell<Option<Writing>>,
     /// Appends that are not durable yet.
     undurable: RefCell<VecDeque<(AppendId, Ticket)>>,
+    /// Whether a task waits for them.
+    telling: Cell<bool>,
     settings: RefCell<Rc<BrokerSettings>>,
     /// When the clock's task wakes up next, in milliseconds of uptime.
     sleeps_until: Cell<u64>,
@@ -68,6 +70,7 @@ impl Seat {
             events: RefCell::default(),
             writing: RefCell::default(),
             undurable: RefCell::default(),
+            telling: Cell::new(false),
             settings: RefCell::new(shard.settings()),
             sleeps_until: Cell::new(u64::MAX),
             earlier: Signal::new(),
@@ -224,16 +227,15 @@ impl Seat {
 
     /// Sees to it that the groups hear when an append is durable.
     fn watch(self: &Rc<Self>, shard: &Rc<Shard>, id: AppendId, ticket: Ticket) {
-        let mut undurable = self.undurable.borrow_mut();
-        undurable.push_back((id, ticket));
-        if undurable.len() == 1 {
+        self.undurable.borrow_mut().push_back((id, ticket));
+        if !self.telling.replace(true) {
             spawn(Class::Data, Rc::clone(self).tell_durable(Rc::clone(shard))).detach();
         }
     }
 
     async fn tell_durable(self: Rc<Self>, shard: Rc<Shard>) {
         loop {
-            let Some((id, ticket)) = self.undurable.borrow().front().copied() else { return };
+            let Some((id, ticket)) = self.undurable.borrow().front().copied() else { break };
             let event = match shard.store.durable(ticket).await {
                 Ok(()) => Event::Durable(self.settled(&shard, id)),
                 Err(error) => {
@@ -243,14 +245,16 @@ impl Seat {
             };
             self.take(&shard, event);
         }
+        self.telling.set(false);
     }
 
     /// The last of the appends that are durable by now, `first` at least; they are not waited for any more.
     fn settled(&self, shard: &Rc<Shard>, first: AppendId) -> AppendId {
         let mut undurable = self.undurable.borrow_mut();
         let mut last = first;
-        undurable.pop_front();
-        while let Some((id, _)) = undurable.front().copied().filter(|(_, ticket)| shard.store.is_durable(*ticket)) {
+        while let Some((id, _)) =
+            undurable.front().copied().filter(|(id, ticket)| *id <= first || shard.store.is_durable(*ticket))
+        {
             last = id;
             undurable.pop_front();
         }

@@ -1,4 +1,3 @@
-use ottla_coordinator::PartitionResult;
 use ottla_units::TopicId;
 
 use super::*;
