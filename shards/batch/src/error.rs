@@ -41,6 +41,11 @@ pub enum BatchError {
         /// The lowest three bits of the attributes.
         bits: u8,
     },
+    /// The same from a client whose Produce version is from before zstd: Kafka asks for the codec before it asks for the log.
+    UnknownCodecEarly {
+        /// The lowest three bits of the attributes.
+        bits: u8,
+    },
     /// zstd from a client whose Produce version is from before zstd (KIP-110).
     CodecTooNew {
         /// The codec.
@@ -245,7 +250,9 @@ impl BatchError {
             BatchError::TooLarge { .. } | BatchError::UnpacksTooLarge { .. } => ErrorCode::MessageTooLarge,
             BatchError::CodecTooNew { .. } => ErrorCode::UnsupportedCompressionType,
             // Kafka has no code for these and says so.
-            BatchError::UnknownCodec { .. } | BatchError::Undecompressable { .. } => ErrorCode::UnknownServerError,
+            BatchError::UnknownCodec { .. }
+            | BatchError::UnknownCodecEarly { .. }
+            | BatchError::Undecompressable { .. } => ErrorCode::UnknownServerError,
             BatchError::Rejected(records) => records.code(),
             BatchError::Truncated { .. }
             | BatchError::OldMagic { .. }
@@ -271,6 +278,7 @@ impl BatchError {
                 | BatchError::OldMagic { .. }
                 | BatchError::UnknownMagic { .. }
                 | BatchError::ChecksumMismatch { .. }
+                | BatchError::UnknownCodecEarly { .. }
                 | BatchError::CodecTooNew { .. }
                 | BatchError::SeveralBatches
                 | BatchError::TooLarge { .. }
@@ -297,7 +305,9 @@ impl fmt::Display for BatchError {
             BatchError::ChecksumMismatch { stored, computed } => {
                 write!(f, "Record is corrupt (stored crc = {stored}, computed crc = {computed}).")
             }
-            BatchError::UnknownCodec { bits } => write!(f, "Unknown compression type id: {bits}"),
+            BatchError::UnknownCodec { bits } | BatchError::UnknownCodecEarly { bits } => {
+                write!(f, "Unknown compression type id: {bits}")
+            }
             BatchError::CodecTooNew { codec } => {
                 write!(f, "Produce requests with version below 7 are not allowed to use {codec} compression.")
             }

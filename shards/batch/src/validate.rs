@@ -78,8 +78,8 @@ pub struct Checked<'a> {
 pub fn validate<'a>(produced: &'a [u8], checks: &Checks, now: Timestamp) -> Result<Checked<'a>, BatchError> {
     let batch = only_batch(produced)?;
     let codec = batch.attributes().codec();
-    if codec == Ok(Codec::Zstd) && !checks.zstd_allowed {
-        return Err(BatchError::CodecTooNew { codec: Codec::Zstd });
+    if !checks.zstd_allowed {
+        codec_before_zstd(&codec)?;
     }
     let base_offset = batch.base_offset().get();
     if base_offset != 0 {
@@ -100,6 +100,15 @@ pub fn validate<'a>(produced: &'a [u8], checks: &Checks, now: Timestamp) -> Resu
         _ => checks.depth >= Depth::AllRecords,
     };
     if looked_into { check_records(batch, checks, now) } else { check_times_of_header(batch, checks, now) }
+}
+
+/// What `ProduceRequest.validateRecords` asks below Produce v7.
+fn codec_before_zstd(codec: &Result<Codec, BatchError>) -> Result<(), BatchError> {
+    match *codec {
+        Ok(Codec::Zstd) => Err(BatchError::CodecTooNew { codec: Codec::Zstd }),
+        Err(BatchError::UnknownCodec { bits }) => Err(BatchError::UnknownCodecEarly { bits }),
+        _ => Ok(()),
+    }
 }
 
 fn only_batch(produced: &[u8]) -> Result<Batch<'_>, BatchError> {

@@ -122,6 +122,17 @@ fn zstd_needs_a_version_that_knows_it() {
 }
 
 #[test]
+fn an_unknown_codec_is_refused_before_the_log_is_looked_at_only_for_old_versions() {
+    let bytes = changed(&plain(&["a"]), |bytes| bytes[22] = 6);
+    let early = |zstd_allowed| {
+        let error = validate(&bytes, &Checks { zstd_allowed, ..Checks::default() }, NOW).unwrap_err();
+        (error.code(), error.is_early())
+    };
+    assert_eq!(early(false), (ErrorCode::UnknownServerError, true));
+    assert_eq!(early(true), (ErrorCode::UnknownServerError, false));
+}
+
+#[test]
 fn sizes_are_those_of_the_whole_batch() {
     let bytes = plain(&["a"]).build();
     let checks = |batch_bytes_max| Checks { batch_bytes_max, ..Checks::default() };
