@@ -74,8 +74,7 @@ pub(crate) struct Connection {
     pub(crate) last_active: Cell<Instant>,
     /// What ApiVersions told about the client's software: name, version.
     pub(crate) software: RefCell<Option<(String, String)>>,
-    /// Requests scratch memory, reused.
-    pub(crate) produce: RefCell<ottla_wire::produce::Produce>,
+    /// The last fetch, whose memory is used again.
     pub(crate) fetch: RefCell<ottla_wire::fetch::Fetch>,
 }
 
@@ -96,7 +95,6 @@ impl Connection {
             stopping: Cell::new(false),
             last_active: Cell::new(monotonic()),
             software: RefCell::new(None),
-            produce: RefCell::default(),
             fetch: RefCell::default(),
         })
     }

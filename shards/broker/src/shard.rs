@@ -41,6 +41,8 @@ pub struct Shard {
     pub(crate) metrics: Metrics,
     /// Bytes of requests that are under way.
     pub(crate) request_memory: Semaphore,
+    /// Decoded requests whose memory is used again.
+    pub(crate) produce_scratch: RefCell<Vec<ottla_wire::produce::Produce>>,
     pub(crate) connections: RefCell<HashMap<u64, Rc<Connection>>>,
     pub(crate) connections_changed: Signal,
     next_connection: Cell<u64>,
@@ -81,6 +83,7 @@ impl Shard {
             groups: crate::groups::Shell::default(),
             metrics: Metrics::default(),
             request_memory: Semaphore::new(parts.request_memory_bytes),
+            produce_scratch: RefCell::default(),
             connections: RefCell::default(),
             connections_changed: Signal::new(),
             next_connection: Cell::new(0),

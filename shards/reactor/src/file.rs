@@ -69,6 +69,9 @@ pub struct File {
 }
 
 impl File {
+    /// Bytes that [`File::write_durably`] takes at most.
+    pub const DURABLE_WRITE_BYTES_MAX: usize = WRITE_BYTES_MAX;
+
     /// Opens `path`.
     ///
     /// # Errors
@@ -161,6 +164,41 @@ impl File {
         // leaves the buffer to the guard below.
         let guard = KeepAlive(Some(buffer), pieces);
         guard.finish(self, slot, range, at).await
+    }
+
+    /// Writes `range` of `buffer` at `at` and makes it durable, in one operation (`RWF_DSYNC`): cheaper than a write and a
+    /// flush where the blocks were written before. For at most [`File::DURABLE_WRITE_BYTES_MAX`] bytes.
+    ///
+    /// # Errors
+    /// The operating system's; then nobody knows what is on the disk, as after a failed flush.
+    pub async fn write_durably(
+        &self,
+        buffer: AlignedBuffer,
+        range: Range<usize>,
+        at: u64,
+    ) -> (io::Result<()>, AlignedBuffer) {
+        let (from, len) = (range.start, range.end - range.start);
+        let start: *const u8 = buffer[range].as_ptr();
+        let flags = libc::RWF_DSYNC;
+        let entry = match buffer.slot_index() {
+            Some(slot) => {
+                opcode::WriteFixed::new(self.fd(), start, len as u32, slot).offset(at).rw_flags(flags).build()
+            }
+            None => opcode::Write::new(self.fd(), start, len as u32).offset(at).rw_flags(flags).build(),
+        };
+        match run(entry, buffer).await {
+            (Ok(count), buffer) if count == len => (Ok(()), buffer),
+            (Err(error), buffer) if error.kind() != io::ErrorKind::Interrupted => (Err(error), buffer),
+            // Cut short: once more, the long way.
+            (_, buffer) => {
+                let (result, buffer) = self.write_at(buffer, from..from + len, at).await;
+                let result = match result {
+                    Ok(()) => self.sync_data().await,
+                    Err(error) => Err(error),
+                };
+                (result, buffer)
+            }
+        }
     }
 
     fn start_pieces<R: Clone + 'static>(

@@ -4,6 +4,7 @@
 
 use std::rc::Rc;
 
+use ottla_reactor::file::File;
 use ottla_reactor::{AlignedBuffer, Class, Permit, Task, monotonic, spawn};
 
 use crate::StorageError;
@@ -49,11 +50,19 @@ async fn flush(store: &Rc<Shared>, cycle: Cycle) -> Result<(), StorageError> {
         note_places(store, &touched, &marked);
         let (sealed, len) = frame.seal(found.header);
         let began = monotonic();
-        let (result, back) = found.file.file.write_at(sealed, 0..len, found.position).await;
+        let at_once = len <= File::DURABLE_WRITE_BYTES_MAX && std::env::var_os("OTTLA_NO_DSYNC").is_none();
+        let (result, back) = if at_once {
+            found.file.file.write_durably(sealed, 0..len, found.position).await
+        } else {
+            found.file.file.write_at(sealed, 0..len, found.position).await
+        };
         result.map_err(StorageError::io(&found.file.path, "write"))?;
         store.counters.journal_write.observe(began.elapsed());
         store.counters.journal_bytes.add(len as u64);
-        (buffer, place) = (Some(back), Some(found));
+        buffer = Some(back);
+        if !at_once {
+            place = Some(found);
+        }
     } else {
         drop(frame);
     }

@@ -21,6 +21,8 @@ use crate::connection::{Answer, Closed};
 use crate::dispatch::{Context, Dispatched};
 use crate::shard::Shard;
 
+/// Decoded requests whose memory a shard keeps.
+const SCRATCH_MAX: usize = 64;
 /// The first version in which topics are named by id (KIP-516).
 const BY_ID: i16 = 13;
 /// The first version that may carry zstd (KIP-110).
@@ -63,7 +65,7 @@ impl Outcome {
 /// Takes the records in. When this is done they have their places in the logs, unless another shard owns those: that one
 /// appends them in the order in which requests reach it.
 pub(crate) async fn begin(shard: &Rc<Shard>, context: &Context<'_>, body: Bytes) -> Result<Dispatched, Closed> {
-    let mut request = context.connection.produce.take();
+    let mut request = shard.produce_scratch.borrow_mut().pop().unwrap_or_default();
     request.decode(&body, context.version).map_err(Closed::Invalid)?;
     let plan = Plan::new(shard, context, &request, &body);
     let spec = Spec {
@@ -351,7 +353,12 @@ where
         let failed = outcomes.iter().flatten().any(|outcome| outcome.code.is_error());
         return if failed { Err(Closed::Unanswerable) } else { Ok(Bytes::new()) };
     }
-    Ok(encode(&reply, &request, &body, &outcomes))
+    let answer = encode(&reply, &request, &body, &outcomes);
+    let mut scratch = shard.produce_scratch.borrow_mut();
+    if scratch.len() < SCRATCH_MAX {
+        scratch.push(request);
+    }
+    Ok(answer)
 }
 
 fn encode(reply: &Reply, request: &Produce, body: &Bytes, outcomes: &[Option<Outcome>]) -> Bytes {
