@@ -203,20 +203,24 @@ fn find_lost(writer: &Writer, logs: &[Vec<Identity>], findings: &mut Findings) {
     let empty = Vec::new();
     for acked in &writer.acked {
         let log = logs.get(acked.partition as usize).unwrap_or(&empty);
-        for number in acked.first..acked.first + acked.count {
-            let due = Identity { writer: writer.profile.writer, number };
-            let offset = acked.base + (number - acked.first) as i64;
-            let there = if acked.base < 0 { log.contains(&due) } else { log.get(offset as usize) == Some(&due) };
-            if !there {
-                findings.lost += 1;
-                findings.say(format!(
-                    "lost: writer {} (acks {}) record {number} acknowledged at {}@{offset}, which ends at {}",
-                    writer.profile.writer,
-                    writer.profile.acks,
-                    acked.partition,
-                    log.len()
-                ));
-            }
+        let is_there = |number: &u64| {
+            let due = Identity { writer: writer.profile.writer, number: *number };
+            let offset = (acked.base + (number - acked.first) as i64) as usize;
+            if acked.base < 0 { log.contains(&due) } else { log.get(offset) == Some(&due) }
+        };
+        let gone: Vec<u64> = (acked.first..acked.first + acked.count).filter(|number| !is_there(number)).collect();
+        if let Some(first) = gone.first() {
+            findings.lost += gone.len() as u64;
+            findings.say(format!(
+                "lost: writer {} (acks {}) {} of {} records from {first} on, acknowledged at {}@{}, which ends at {}",
+                writer.profile.writer,
+                writer.profile.acks,
+                gone.len(),
+                acked.count,
+                acked.partition,
+                acked.base,
+                log.len()
+            ));
         }
     }
 }
