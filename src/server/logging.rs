@@ -65,7 +65,7 @@ impl Levels {
     fn level(&self, changed: &BTreeMap<String, &'static str>, target: &str) -> Option<&'static str> {
         let mut parts = self.said.split(',').map(str::trim).rev();
         let said = match target {
-            ROOT => parts.find_map(|part| level_named(part)),
+            ROOT => parts.find_map(level_named),
             _ => parts.find_map(|part| level_named(part.strip_prefix(target)?.strip_prefix('=')?)),
         };
         changed.get(target).copied().or(said)
