@@ -3,7 +3,6 @@
 //! Appends go through the journal or past it (`bulk_bytes` 0): the difference is the journal frame's fill. Only the calls are
 //! timed; the flushes in between are not.
 #![allow(missing_docs, reason = "criterion's macros make undocumented items")]
-#![allow(clippy::unwrap_used, reason = "a bench that cannot make its own input should stop")]
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -20,6 +19,14 @@ const NOW: Timestamp = Timestamp::new(1_700_000_000_000);
 /// Bytes appended between two flushes: less than a frame holds.
 const CYCLE_BYTES: usize = 512 << 10;
 
+/// What cannot fail on input of our own; a bench that fails to make it should stop.
+fn made<T, E: std::fmt::Debug>(result: Result<T, E>) -> T {
+    match result {
+        Ok(made) => made,
+        Err(why) => panic!("{why:?}"),
+    }
+}
+
 /// A store in a folder of its own.
 struct Bench {
     folder: tempfile::TempDir,
@@ -29,12 +36,12 @@ struct Bench {
 
 impl Bench {
     async fn start(logs: usize, change: impl FnOnce(&mut StoreConfig)) -> Bench {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = made(tempfile::tempdir());
         let mut config = StoreConfig::with_generation(0, 1);
         config.reserve_bytes = 0;
         config.journal_file_bytes = 16 << 20;
         change(&mut config);
-        let store = Store::start(&Layout::below(folder.path()), config).await.unwrap();
+        let store = made(Store::start(&Layout::below(folder.path()), config).await);
         let log = |index| {
             let key = TopicPartition::new(TopicId::from_bytes([1; 16]), PartitionIndex::new(index as i32));
             store.open_log(&LogSpec { key, topic: "bench".to_owned() }, None, LogSettings::default())
@@ -45,7 +52,7 @@ impl Bench {
 
     /// Appends the batch `count` times, log after log; how long the calls took.
     async fn append(&self, bytes: &[u8], count: u64) -> Duration {
-        let (batch, _) = Batch::parse(bytes).unwrap();
+        let (batch, _) = made(Batch::parse(bytes));
         let per_cycle = (CYCLE_BYTES / bytes.len()).max(1) as u64;
         let (mut done, mut took) = (0, Duration::ZERO);
         while done < count {
@@ -57,20 +64,20 @@ impl Bench {
             }
             took += begun.elapsed();
             done = upto;
-            self.store.durable(ticket).await.unwrap();
+            made(self.store.durable(ticket).await);
         }
         took
     }
 
     async fn stop(self) {
-        self.store.stop().await.unwrap();
+        made(self.store.stop().await);
         drop(self.folder);
     }
 }
 
 fn append_one(log: &Log, batch: &Batch<'_>) -> ottla_storage::Ticket {
     let stamp = Stamp::at(log.end(), LeaderEpoch::ZERO);
-    log.append(batch, &stamp).unwrap()
+    made(log.append(batch, &stamp))
 }
 
 fn appends(criterion: &mut Criterion) {
@@ -88,7 +95,7 @@ fn appends(criterion: &mut Criterion) {
                         bench.stop().await;
                         took
                     };
-                    block_on(run).unwrap()
+                    made(block_on(run))
                 });
             });
         }
@@ -129,10 +136,10 @@ fn lookups(criterion: &mut Criterion) {
                     let mut random = Random::new(2);
                     let begun = Instant::now();
                     for _ in 0..count {
-                        let read = log.read(request(&mut random, upto, bytes_max)).unwrap();
+                        let read = made(log.read(request(&mut random, upto, bytes_max)));
                         let records = match read {
                             Read::Ready(records) => records,
-                            Read::Cold(read) => read.await.unwrap(),
+                            Read::Cold(read) => made(read.await),
                         };
                         black_box(records.bytes);
                     }
@@ -140,7 +147,7 @@ fn lookups(criterion: &mut Criterion) {
                     bench.stop().await;
                     took
                 };
-                block_on(run).unwrap()
+                made(block_on(run))
             });
         });
     }
