@@ -181,7 +181,7 @@ impl Window {
         let end = start + len;
         let Window { slice, permit } = self;
         let ahead = (good > end).then(|| (slice.slice(end..good), permit));
-        let position = spot.position + good as u64;
+        let position = spot.position + end as u64;
         log.store.keep_ahead(log, Reader { next, segment: spot.segment, position, ahead });
         Ok(Records { slices: vec![slice.slice(start..end)], bytes: len, next })
     }

@@ -84,7 +84,7 @@ pub(crate) struct Readers(Vec<Reader>);
 /// A reader that will probably go on at `next`.
 pub(crate) struct Reader {
     pub(crate) next: Offset,
-    /// The segment, and the position there, of the batch that begins at `next`; of what follows `ahead`, if there is some.
+    /// The segment, and the position there, of the batch that begins at `next`.
     pub(crate) segment: Offset,
     pub(crate) position: u64,
     /// Verified batches from `next` on that were read beyond what was asked for, and the memory they take.
@@ -176,6 +176,7 @@ impl LogCore {
             return Some(Records { slices: Vec::new(), bytes: 0, next: request.from });
         }
         reader.next = next;
+        reader.position += cut as u64;
         if cut < ahead.len() {
             reader.ahead = Some((ahead.slice(cut..ahead.len()), permit));
         }

@@ -310,7 +310,10 @@ fn the_store_does_what_the_model_does() {
         let folder = tempfile::tempdir().unwrap();
         let result = std::panic::catch_unwind(|| run_seed(seed, folder.path()));
         if let Err(panic) = result {
-            eprintln!("replay with: OTTLA_SEED={seed} cargo test -p ottla-storage --test model");
+            eprintln!(
+                "replay with: OTTLA_SEED={seed} cargo test -p ottla-storage --test model; files in {:?}",
+                folder.keep()
+            );
             std::panic::resume_unwind(panic);
         }
     }

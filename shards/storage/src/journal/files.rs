@@ -257,11 +257,12 @@ impl JournalFile {
         Ok(JournalFile { file, path, bytes, zeroed: Cell::new(zeroed) })
     }
 
-    /// Writes the header. The flush that makes the first frame durable makes it durable too.
+    /// Writes the header, durably: a first frame may be written in a way that flushes nothing else.
     pub(crate) async fn write_header(&self, header: &FileHeader) -> Result<(), StorageError> {
         let mut block = AlignedBuffer::new(BLOCK);
         header.write(&mut block);
-        self.file.write_at(block, 0..BLOCK, 0).await.0.map_err(StorageError::io(&self.path, "write"))
+        self.file.write_at(block, 0..BLOCK, 0).await.0.map_err(StorageError::io(&self.path, "write"))?;
+        self.file.sync_data().await.map_err(StorageError::io(&self.path, "flush"))
     }
 
     /// Writes zeros over the whole file, once in its life. Only for a file that nobody uses.

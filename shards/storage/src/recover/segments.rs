@@ -6,7 +6,7 @@ use std::rc::Rc;
 use ottla_batch::{Batch, BatchError, HEADER_BYTES};
 use ottla_reactor::file::{self, File, Open};
 use ottla_reactor::{AlignedBuffer, BLOCK, wall_clock};
-use ottla_units::{Offset, Timestamp};
+use ottla_units::{LeaderEpoch, Offset, Timestamp};
 
 use super::{LogImage, RecoverOptions, RecoveryReport, accept};
 use crate::epochs::Epochs;
@@ -37,6 +37,12 @@ pub(super) async fn examine(
         image.epochs = epochs;
     }
     image.segments.clear();
+    if let (true, Some(first)) = (image.epochs.entries().is_empty(), files.bases.first()) {
+        let mut reader = SegmentReader::open(SegmentFile::Log.path(folder, *first), files.bytes_of(*first)).await?;
+        if let Some((epoch, _)) = reader.header_at(0).await? {
+            image.epochs.note(epoch, *first);
+        }
+    }
     let last = files.bases.last().copied().filter(|last| *last >= floor.segment);
     for base in files.bases.iter().filter(|base| Some(**base) != last) {
         image.segments.push(finished(folder, *base, &known, files.bytes_of(*base)).await?);
@@ -152,8 +158,8 @@ async fn finished(folder: &Path, base: Offset, known: &LogImage, bytes: u64) -> 
         segment.latest = Latest { timestamp: entry.timestamp, offset: base.plus(i64::from(entry.offset)) };
     }
     let mut reader = SegmentReader::open(SegmentFile::Log.path(folder, base), bytes).await?;
-    if let Ok(Some(batch)) = reader.header_at(0).await {
-        segment.first_timestamp = batch;
+    if let Some((_, latest)) = reader.header_at(0).await? {
+        segment.first_timestamp = latest;
     }
     Ok(segment)
 }
@@ -297,13 +303,15 @@ impl SegmentReader {
         Ok(&self.buffer[start..self.len])
     }
 
-    /// The latest time of the batch at `at`.
-    async fn header_at(&mut self, at: u64) -> Result<Option<Timestamp>, StorageError> {
+    /// The leadership and the latest time of the batch at `at`, if a header could be there.
+    async fn header_at(&mut self, at: u64) -> Result<Option<(LeaderEpoch, Timestamp)>, StorageError> {
         let bytes = self.load(at, HEADER_BYTES).await?;
-        Ok(bytes
-            .get(35..43)
-            .and_then(|field| field.first_chunk())
-            .map(|field| Timestamp::new(i64::from_be_bytes(*field))))
+        let epoch = bytes.get(12..16).and_then(|field| field.first_chunk());
+        let latest = bytes.get(35..43).and_then(|field| field.first_chunk());
+        let found = epoch.zip(latest).filter(|_| bytes[16] == 2);
+        Ok(found.map(|(epoch, latest)| {
+            (LeaderEpoch::new(i32::from_be_bytes(*epoch)), Timestamp::new(i64::from_be_bytes(*latest)))
+        }))
     }
 
     /// Gives the batch at `at` to the scan; the position behind it, or nothing at the end of what is good.
