@@ -25,7 +25,10 @@ fn what_is_refused_is_refused_in_kafkas_words() {
     broker.say(&["topic", "create", "t"]).ok();
     let said = broker.say(&["topic", "alter", "t", "-c", "retention.ms=soon"]);
     assert_ne!(said.status, Some(0));
-    assert!(said.err.contains("Invalid value soon for configuration retention.ms: Not a number of type LONG"), "{said:?}");
+    assert!(
+        said.err.contains("Invalid value soon for configuration retention.ms: Not a number of type LONG"),
+        "{said:?}"
+    );
     let said = broker.say(&["topic", "create", "u", "-c", "segment.bytes=1"]);
     assert!(said.err.contains("Value must be at least 1048576"), "{said:?}");
 }
