@@ -9,8 +9,10 @@ use ottla_units::{
     ErrorCode, LeaderEpoch, Offset, PartitionIndex, ProducerEpoch, ProducerId, Sequence, Timestamp, TopicId,
     TopicPartition,
 };
+use proptest::prelude::*;
 use tempfile::TempDir;
 
+use super::producers::{History, arrival};
 use crate::{AppendError, Appended, DataWaiter, Fetch, Isolation, OffsetQuery, Partition, Produce, ReadError, Rules};
 
 const NOW: Timestamp = Timestamp::new(1_790_000_000_000);
@@ -320,5 +322,81 @@ fn producers_survive_a_crash() {
 fn producers_survive_rolled_segments() {
     for clean in [true, false] {
         survives_a_start(clean, LogSettings { segment_bytes: 300, ..LogSettings::default() });
+    }
+}
+
+/// One step of a broker's life.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    /// A batch: producer, change of its epoch, distance from the sequence that comes next, records.
+    Batch(i64, i16, i32, i32),
+    /// The broker stops, cleanly or not, and starts again.
+    Restart { clean: bool },
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let delta = prop_oneof![4 => Just(0), 1 => -8i32..4];
+    let epoch = prop_oneof![9 => Just(0i16), 1 => -1i16..2];
+    let batch =
+        (0i64..3, epoch, delta, 1i32..4).prop_map(|(id, epoch, delta, count)| Step::Batch(id, epoch, delta, count));
+    proptest::collection::vec(
+        prop_oneof![15 => batch, 1 => any::<bool>().prop_map(|clean| Step::Restart { clean })],
+        1..80,
+    )
+}
+
+/// Sends one batch to partition and history; both must decide alike.
+fn both_append(partition: &Partition, history: &mut History, step: (i64, i16, i32, i32)) {
+    let (producer, epoch_change, delta, count) = step;
+    let known =
+        history.of_latest_epoch(ProducerId::new(producer)).last().map(|last| (last.epoch.get(), last.last_sequence));
+    let (epoch, next) = known.map_or((1, 0), |(epoch, last)| (epoch, last.plus(1).get()));
+    let epoch = (epoch + epoch_change).max(0);
+    let sequence = if epoch_change > 0 && delta == 0 { 0 } else { (next + delta).max(0) };
+    let expected = history.append(arrival(producer, epoch, sequence, count, partition.log_end().get()));
+    let end = partition.log_end();
+    let found = append(partition, &from_producer(producer, epoch, sequence, count as usize));
+    match (found, expected) {
+        (Ok(found), Ok(repeated)) => {
+            assert_eq!(found.base_offset, repeated.unwrap_or(end), "{step:?}");
+            assert_eq!(found.bytes == 0, repeated.is_some(), "{step:?}");
+        }
+        (found, expected) => assert_eq!(found.map(drop).map_err(|error| error.code()), expected.map(drop), "{step:?}"),
+    }
+}
+
+/// Takes the steps up to the next restart; says how many, and whether that restart is clean.
+async fn live(folder: &TempDir, history: &mut History, steps: &[Step]) -> usize {
+    let partition = start(folder, LogSettings { segment_bytes: 700, ..LogSettings::default() }).await;
+    let end = history.0.last().map_or(Offset::ZERO, |last| last.last_offset.plus(1));
+    assert_eq!((partition.log_end(), partition.high_watermark()), (end, end));
+    for (taken, step) in steps.iter().enumerate() {
+        match *step {
+            Step::Batch(producer, epoch, delta, count) => {
+                both_append(&partition, history, (producer, epoch, delta, count));
+            }
+            Step::Restart { clean } => {
+                durable(&partition).await;
+                if clean {
+                    partition.store().stop().await.unwrap();
+                }
+                return taken + 1;
+            }
+        }
+    }
+    steps.len()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+    #[test]
+    fn decides_as_the_whole_history_does_across_restarts(steps in steps()) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut history = History::default();
+        let mut rest = &steps[..];
+        while !rest.is_empty() {
+            let taken = ottla_reactor::block_on(live(&folder, &mut history, rest)).unwrap();
+            rest = &rest[taken..];
+        }
     }
 }

@@ -165,18 +165,18 @@ fn markers_are_fenced_by_both_epochs() {
 
 /// The history of one partition, oldest first.
 #[derive(Default)]
-struct History(Vec<Arrival>);
+pub(crate) struct History(pub(crate) Vec<Arrival>);
 
 impl History {
     /// The producer's batches since it entered its latest epoch.
-    fn of_latest_epoch(&self, producer: ProducerId) -> Vec<&Arrival> {
+    pub(crate) fn of_latest_epoch(&self, producer: ProducerId) -> Vec<&Arrival> {
         let all: Vec<_> = self.0.iter().filter(|batch| batch.producer == producer).collect();
         let Some(latest) = all.last() else { return all };
         let from = all.iter().rposition(|batch| batch.epoch != latest.epoch).map_or(0, |at| at + 1);
         all[from..].to_vec()
     }
 
-    fn append(&mut self, new: Arrival) -> Result<Option<Offset>, ErrorCode> {
+    pub(crate) fn append(&mut self, new: Arrival) -> Result<Option<Offset>, ErrorCode> {
         let known = self.of_latest_epoch(new.producer);
         if let Some(last) = known.last() {
             if new.epoch == last.epoch {
