@@ -78,7 +78,7 @@ impl Seat {
         if seat.host.partition.log_start() == seat.host.partition.log_end() {
             seat.begin(shard, Groups::new(super::settings(shard)));
         } else {
-            spawn(Class::Data, Rc::clone(&seat).load(Rc::clone(shard))).detach();
+            spawn(Class::Cold, Rc::clone(&seat).load(Rc::clone(shard))).detach();
         }
         seat
     }
