@@ -18,6 +18,8 @@ use crate::error::{BenchError, Result};
 
 /// How long a new topic may take to have leaders.
 const LEADERS_TIMEOUT: Duration = Duration::from_secs(60);
+/// INVALID_REPLICATION_FACTOR: fewer brokers live than replicas are asked for.
+const NO_BROKER: i16 = 38;
 /// Kafka's codes that mean "ask again": leader not available, unknown topic, no leader yet.
 const RETRIABLE: [i16; 3] = [3, 5, 6];
 
@@ -51,16 +53,20 @@ pub fn create(control: &mut Connection, name: &str, partitions: usize, configs: 
         .with_replication_factor(1)
         .with_configs(configs);
     let request = CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(60_000);
-    let answer = control.call(5, &request)?;
-    match answer.topics.first().map(|topic| topic.error_code) {
-        Some(0) => {
-            let topic = await_leaders(control, name, partitions)?;
-            await_ends(control, name, partitions)?;
-            Ok(topic)
+    let deadline = Instant::now() + LEADERS_TIMEOUT;
+    loop {
+        let answer = control.call(5, &request)?;
+        match answer.topics.first().map(|topic| topic.error_code) {
+            Some(0) => break,
+            // A Kafka that was too busy to tell its controller that it lives has no broker for a while.
+            Some(NO_BROKER) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(200)),
+            Some(code) => return Err(BenchError::Refused { api: "CreateTopics", code }),
+            None => return Err(BenchError::Malformed { what: "CreateTopics without the topic" }),
         }
-        Some(code) => Err(BenchError::Refused { api: "CreateTopics", code }),
-        None => Err(BenchError::Malformed { what: "CreateTopics without the topic" }),
     }
+    let topic = await_leaders(control, name, partitions)?;
+    await_ends(control, name, partitions)?;
+    Ok(topic)
 }
 
 /// Looks a topic up until it has `partitions` partitions with a leader each.
