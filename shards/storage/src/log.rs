@@ -458,7 +458,6 @@ impl State {
         let fresh = Growing::new(self.end, self.tail.segment_at());
         self.rolled.push_back(std::mem::replace(&mut self.active, fresh));
         self.segments.push(Segment::new(self.end, wall_clock()));
-        self.epochs_stale = true;
     }
 
     /// Adds a batch to tail, index and segment.

@@ -9,6 +9,7 @@ use ottla_reactor::{AlignedBuffer, BLOCK};
 use ottla_units::Offset;
 
 use crate::StorageError;
+use crate::epochs::Epochs;
 use crate::join::join_all;
 use crate::layout::SegmentFile;
 use crate::log::{LogCore, State};
@@ -50,7 +51,7 @@ struct Plan {
     rolled: bool,
     index: Option<IndexBytes>,
     snapshots: Vec<(Offset, Vec<u8>)>,
-    epochs: Option<String>,
+    epochs: Option<Epochs>,
     /// The journal file that takes frames now: what is appended later is in it or a later one.
     sequence: u64,
 }
@@ -145,7 +146,6 @@ fn plan(log: &Rc<LogCore>, until: u64, finish: Finish) -> Option<Plan> {
     let (seam, runs) = state.tail.runs(state.synced..to);
     let bytes = to - growing.at;
     let sequence = log.store.files.borrow().sequence();
-    // A log's only leadership can be read from its first batch.
     let epochs = state.epochs_stale && (finishing || state.epochs.entries().len() > 1);
     state.epochs_stale &= !epochs;
     Some(Plan {
@@ -161,7 +161,7 @@ fn plan(log: &Rc<LogCore>, until: u64, finish: Finish) -> Option<Plan> {
         rolled,
         index: growing.index_bytes(finishing),
         snapshots: if finishing { std::mem::take(&mut state.snapshots) } else { Vec::new() },
-        epochs: epochs.then(|| state.epochs.to_file()),
+        epochs: epochs.then(|| state.epochs.clone()),
         sequence,
     })
 }
@@ -280,11 +280,16 @@ async fn write_companions(log: &Rc<LogCore>, plan: &Plan) -> Result<(), StorageE
         let durable = plan.rolled || bytes.len() > crate::checkpoint::SNAPSHOT_BYTES_MAX;
         write_plain(&SegmentFile::Snapshot.path(&folder, *offset), bytes, durable).await?;
     }
-    if let Some(text) = &plan.epochs {
-        let durable = plan.rolled || !plan.finish;
-        write_plain(&folder.join(crate::owner::EPOCHS_FILE), text.as_bytes(), durable).await?;
+    let path = folder.join(crate::owner::EPOCHS_FILE);
+    match &plan.epochs {
+        Some(epochs) if epochs.entries().len() > 1 => {
+            let text = epochs.to_file();
+            file::write_atomically(&path, text.as_bytes()).await.map_err(StorageError::io(&path, "write"))
+        }
+        // A log's only leadership can be read from its first batch.
+        Some(epochs) => write_plain(&path, epochs.to_file().as_bytes(), false).await,
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Writes a small file that the checkpoint can do without: a torn one is noticed when it is read.
