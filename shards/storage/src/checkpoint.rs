@@ -72,7 +72,7 @@ impl Checkpoint {
         out
     }
 
-    fn from_bytes(bytes: &[u8]) -> Option<Checkpoint> {
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Checkpoint> {
         let mut fields = Fields(bytes);
         if fields.take::<4>()? != MAGIC || u32::from_le_bytes(fields.take()?) != crc32c::crc32c(fields.0) {
             return None;
