@@ -41,6 +41,19 @@ pub struct Comparison {
     pub seconds: f64,
     /// Every counted run, in order.
     pub runs: Vec<Run>,
+    /// Runs that a broker could not carry.
+    pub failures: Vec<Failure>,
+}
+
+/// A run that was given up, such as an open loop at a rate beyond the broker.
+#[derive(Clone, Debug, Serialize)]
+pub struct Failure {
+    /// The workload.
+    pub workload: String,
+    /// The broker.
+    pub broker: String,
+    /// What happened.
+    pub why: String,
 }
 
 /// One counted run.
@@ -55,31 +68,26 @@ pub struct Run {
     pub outcome: Outcome,
 }
 
-/// Makes the comparison, telling each run as it ends.
-///
-/// # Errors
-/// The first that stopped a run.
-pub fn compare(plan: &Plan, data: &str, mut tell: impl FnMut(&str)) -> Result<Comparison> {
-    let host = Host::look(data);
-    let mut runs = Vec::new();
+/// Makes the comparison, telling each run as it ends. A run that a broker cannot carry is noted, and the others go on.
+pub fn compare(plan: &Plan, data: &str, mut tell: impl FnMut(&str)) -> Comparison {
+    let mut comparison = Comparison {
+        host: Host::look(data),
+        warm_seconds: plan.timing.warm.as_secs_f64(),
+        seconds: plan.timing.counted.as_secs_f64(),
+        runs: Vec::new(),
+        failures: Vec::new(),
+    };
     tell(&report::head());
     for workload in &plan.workloads {
         for round in 0..plan.warm_rounds + plan.rounds {
             for target in in_turn(&plan.targets, round) {
                 rustix::fs::sync();
                 std::thread::sleep(plan.settle);
-                let load_before = load_average();
-                let outcome = run(workload, target, plan.timing, round as u64 + 1)?;
-                let counted = round >= plan.warm_rounds;
-                tell(&format!("{}{}", report::row(&outcome), if counted { "" } else { "  (warm-up)" }));
-                if counted {
-                    runs.push(Run { round: round - plan.warm_rounds, load_before, outcome });
-                }
+                tell(&comparison.add(plan, workload, target, round));
             }
         }
     }
-    let (warm_seconds, seconds) = (plan.timing.warm.as_secs_f64(), plan.timing.counted.as_secs_f64());
-    Ok(Comparison { host, warm_seconds, seconds, runs })
+    comparison
 }
 
 /// Who goes first changes with the round.
@@ -89,6 +97,27 @@ fn in_turn(targets: &[Target], round: usize) -> impl Iterator<Item = &Target> {
 }
 
 impl Comparison {
+    /// Makes one run and notes it; the line to tell.
+    fn add(&mut self, plan: &Plan, workload: &Workload, target: &Target, round: usize) -> String {
+        let load_before = load_average();
+        let counted = round >= plan.warm_rounds;
+        match run(workload, target, plan.timing, round as u64 + 1) {
+            Ok(outcome) => {
+                let line = format!("{}{}", report::row(&outcome), if counted { "" } else { "  (warm-up)" });
+                if counted {
+                    self.runs.push(Run { round: round - plan.warm_rounds, load_before, outcome });
+                }
+                line
+            }
+            Err(why) => {
+                let line = format!("{:<16} {:<14} failed: {why}", workload.name, target.label);
+                let (workload, broker) = (workload.name.to_owned(), target.label.clone());
+                self.failures.push(Failure { workload, broker, why: why.to_string() });
+                line
+            }
+        }
+    }
+
     /// Writes `NAME.json`, with every run, and `NAME.md`, with medians and ratios; where the latter is.
     ///
     /// # Errors
@@ -106,10 +135,11 @@ impl Comparison {
     }
 
     fn brokers(&self) -> Vec<&str> {
+        let ran = self.runs.iter().map(|run| run.outcome.broker.as_str());
         let mut labels = Vec::new();
-        for run in &self.runs {
-            if !labels.contains(&run.outcome.broker.as_str()) {
-                labels.push(run.outcome.broker.as_str());
+        for label in ran.chain(self.failures.iter().map(|failure| failure.broker.as_str())) {
+            if !labels.contains(&label) {
+                labels.push(label);
             }
         }
         labels
@@ -140,6 +170,15 @@ impl Comparison {
                 let runs = self.of(workload.name, broker);
                 if !runs.is_empty() {
                     out.push_str(&markdown_row(workload, broker, &runs, &first));
+                }
+                let failed = |failure: &&Failure| failure.workload == workload.name && failure.broker == *broker;
+                if let Some(failure) = self.failures.iter().find(failed) {
+                    let times = self.failures.iter().filter(failed).count();
+                    let _ = writeln!(
+                        out,
+                        "| {} | {broker} | failed {times} × ({}) | | | | | |",
+                        workload.name, failure.why
+                    );
                 }
             }
         }
