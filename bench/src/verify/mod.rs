@@ -5,6 +5,7 @@
 //! * an acknowledged batch (acks=all or acks=1) is where its acknowledgement said, byte for byte, after the crash;
 //! * no record is there twice: idempotent producers resend what was not answered, others never resend;
 //! * a producer's records of a partition are in the order in which it sent them;
+//! * what a consumer has read before the crash is there after it;
 //! * offsets have no gaps, checksums match, nothing is there that nobody sent;
 //! * a group's committed offset is the last acknowledged commit or one that was under way.
 
@@ -13,6 +14,8 @@ mod content;
 // Writing, and what was answered.
 mod commits;
 mod writer;
+// Reading along, until the crash.
+mod observer;
 // Reading back.
 mod reader;
 // One crash after another.

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use ottla_batch::{Batch, records};
 
 use super::content::{Content, Identity};
+use super::observer::{Mark, Observer};
+use super::rounds::Written;
 use super::writer::Writer;
 use crate::connection::Connection;
 use crate::error::{BenchError, Result, error_name};
@@ -45,15 +47,19 @@ impl Findings {
     }
 }
 
-/// Reads a topic and holds it against what its writers remember. How many records it has.
-pub(super) fn verify(
-    addr: SocketAddr,
-    topic: &str,
-    partitions: usize,
-    content: Content,
-    writers: &[Writer],
-    findings: &mut Findings,
-) -> Result<u64> {
+/// What is in a partition.
+#[derive(Clone, Debug, Default)]
+struct Log {
+    /// Each record, by offset.
+    records: Vec<Identity>,
+    /// Each batch.
+    batches: Vec<Mark>,
+}
+
+/// Reads a topic and holds it against what its writers remember and its observer has seen. How many records it has.
+pub(super) fn verify(addr: SocketAddr, written: &Written, findings: &mut Findings) -> Result<u64> {
+    let Written { topic, content, writers, observer } = written;
+    let (content, partitions) = (*content, observer.seen.len());
     let mut connection = Connection::open(addr)?;
     topics::await_leaders(&mut connection, topic, partitions)?;
     topics::await_ends(&mut connection, topic, partitions)?;
@@ -67,7 +73,8 @@ pub(super) fn verify(
     for writer in writers {
         find_lost(writer, &logs, findings);
     }
-    Ok(logs.iter().map(|log| log.len() as u64).sum())
+    find_vanished(observer, &logs, findings);
+    Ok(logs.iter().map(|log| log.records.len() as u64).sum())
 }
 
 struct Reading<'a> {
@@ -79,19 +86,20 @@ struct Reading<'a> {
 
 impl Reading<'_> {
     /// Every record of the partition up to its end, by offset.
-    fn read(&self, connection: &mut Connection, findings: &mut Findings) -> Result<Vec<Identity>> {
-        let mut log = Vec::new();
+    fn read(&self, connection: &mut Connection, findings: &mut Findings) -> Result<Log> {
+        let mut log = Log::default();
         let mut bytes = Vec::new();
-        while (log.len() as i64) < self.end {
-            let code = self.fetch(connection, log.len() as i64, &mut bytes)?;
+        while (log.records.len() as i64) < self.end {
+            let code = self.fetch(connection, log.records.len() as i64, &mut bytes)?;
             if code != 0 {
-                let words = format!("partition {} from {}: {code} {}", self.partition, log.len(), error_name(code));
+                let words =
+                    format!("partition {} from {}: {code} {}", self.partition, log.records.len(), error_name(code));
                 findings.wrong(words);
                 return Ok(log);
             }
-            let before = log.len();
+            let before = log.records.len();
             self.take_batches(&bytes, &mut log, findings);
-            if log.len() == before {
+            if log.records.len() == before {
                 findings.wrong(format!(
                     "partition {}: nothing readable from {before} on, though it ends at {}",
                     self.partition, self.end
@@ -124,51 +132,46 @@ impl Reading<'_> {
     }
 
     /// Takes the whole batches; a cut one at the end comes again with the next fetch.
-    fn take_batches(&self, mut rest: &[u8], log: &mut Vec<Identity>, findings: &mut Findings) {
+    fn take_batches(&self, mut rest: &[u8], log: &mut Log, findings: &mut Findings) {
         let mut scratch = Vec::new();
         while let Ok((batch, after)) = Batch::parse(rest) {
             rest = after;
             let place = format!("partition {} offset {}", self.partition, batch.base_offset().get());
-            if batch.base_offset().get() != log.len() as i64 {
-                findings.wrong(format!("{place}: {} was due", log.len()));
+            if batch.base_offset().get() != log.records.len() as i64 {
+                findings.wrong(format!("{place}: {} was due", log.records.len()));
                 return;
             }
             if !batch.crc_matches() {
                 findings.wrong(format!("{place}: checksum does not match"));
                 return;
             }
+            log.batches.push((batch.base_offset().get(), batch.crc()));
             if !self.take_records(&batch, log, findings, &mut scratch) {
                 return;
             }
         }
     }
 
-    fn take_records(
-        &self,
-        batch: &Batch<'_>,
-        log: &mut Vec<Identity>,
-        findings: &mut Findings,
-        scratch: &mut Vec<u8>,
-    ) -> bool {
+    fn take_records(&self, batch: &Batch<'_>, log: &mut Log, findings: &mut Findings, scratch: &mut Vec<u8>) -> bool {
         let mut read = match records(batch, UNPACKED_BYTES_MAX) {
             Ok(read) => read,
             Err(why) => {
-                findings.wrong(format!("partition {} offset {}: {why}", self.partition, log.len()));
+                findings.wrong(format!("partition {} offset {}: {why}", self.partition, log.records.len()));
                 return false;
             }
         };
         while let Some(record) = read.next() {
             let identity = record.ok().and_then(|record| {
-                let due = record.offset.get() == log.len() as i64;
+                let due = record.offset.get() == log.records.len() as i64;
                 self.content.recognise(record.key, record.value, scratch).filter(|_| due)
             });
             match identity {
-                Some(identity) => log.push(identity),
+                Some(identity) => log.records.push(identity),
                 None => {
                     findings.wrong(format!(
                         "partition {} offset {}: a record that nobody sent",
                         self.partition,
-                        log.len()
+                        log.records.len()
                     ));
                     return false;
                 }
@@ -178,11 +181,11 @@ impl Reading<'_> {
     }
 }
 
-fn find_doubled(logs: &[Vec<Identity>], findings: &mut Findings) {
+fn find_doubled(logs: &[Log], findings: &mut Findings) {
     let mut seen: HashMap<(u32, u64), (usize, usize)> = HashMap::new();
     for (partition, log) in logs.iter().enumerate() {
         let mut last: HashMap<u32, u64> = HashMap::new();
-        for (offset, record) in log.iter().enumerate() {
+        for (offset, record) in log.records.iter().enumerate() {
             let who = format_args!("writer {} record {}", record.writer, record.number);
             if let Some((first, at)) = seen.insert((record.writer, record.number), (partition, offset)) {
                 findings.doubled += 1;
@@ -199,10 +202,10 @@ fn find_doubled(logs: &[Vec<Identity>], findings: &mut Findings) {
     }
 }
 
-fn find_lost(writer: &Writer, logs: &[Vec<Identity>], findings: &mut Findings) {
-    let empty = Vec::new();
+fn find_lost(writer: &Writer, logs: &[Log], findings: &mut Findings) {
+    let empty = Log::default();
     for acked in &writer.acked {
-        let log = logs.get(acked.partition as usize).unwrap_or(&empty);
+        let log = &logs.get(acked.partition as usize).unwrap_or(&empty).records;
         let is_there = |number: &u64| {
             let due = Identity { writer: writer.profile.writer, number: *number };
             let offset = (acked.base + (number - acked.first) as i64) as usize;
@@ -221,6 +224,19 @@ fn find_lost(writer: &Writer, logs: &[Vec<Identity>], findings: &mut Findings) {
                 acked.base,
                 log.len()
             ));
+        }
+    }
+}
+
+/// What a consumer has read and what is not there, or is another batch now.
+fn find_vanished(observer: &Observer, logs: &[Log], findings: &mut Findings) {
+    for (partition, (seen, log)) in observer.seen.iter().zip(logs).enumerate() {
+        let there: HashMap<i64, u32> = log.batches.iter().copied().collect();
+        for (base, crc) in seen {
+            if there.get(base) != Some(crc) {
+                let now = there.get(base).map_or("gone", |_| "another batch");
+                findings.wrong(format!("a consumer has read the batch at {partition}@{base}, which is {now}"));
+            }
         }
     }
 }

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::content::Content;
+use super::observer::Observer;
 use super::reader::{Findings, is_gone, verify};
 use super::writer::{Signals, Writer};
 use crate::broker::{BrokerCommand, RunningBroker};
@@ -123,11 +124,12 @@ pub struct Summary {
     pub failed: u64,
 }
 
-/// What one round wrote, kept for one more crash.
-struct Written {
-    topic: String,
-    content: Content,
-    writers: Vec<Writer>,
+/// What one round wrote and read along, kept for one more crash.
+pub(super) struct Written {
+    pub(super) topic: String,
+    pub(super) content: Content,
+    pub(super) writers: Vec<Writer>,
+    pub(super) observer: Observer,
 }
 
 /// *Lives on: the main thread.*
@@ -204,7 +206,8 @@ impl Rounds<'_> {
         let content = Content::new(seed);
         let writer = |number| Writer::new(number, content, &topic, plan.broker.addr, plan.partitions, seed);
         let writers = (0..plan.writers).map(writer).collect();
-        Ok(Written { topic, content, writers })
+        let observer = Observer::new(&topic, plan.partitions);
+        Ok(Written { topic, content, writers, observer })
     }
 
     /// Loads the broker, ends it in the midst; when that was.
@@ -234,9 +237,12 @@ impl Rounds<'_> {
         Ok(killed_after)
     }
 
-    /// Lets every writer write, each on a thread, while `meanwhile` runs; then tells them to stop.
+    /// Lets every writer write and the observer read, each on a thread, while `meanwhile` runs; then tells them to stop.
     fn write(&self, written: &mut Written, signals: &Signals, meanwhile: impl FnOnce(&Signals)) -> Vec<Result<()>> {
+        let (addr, observer) = (self.plan.broker.addr, &mut written.observer);
         std::thread::scope(|scope| {
+            // Its errors are the crash; what it has seen is what counts.
+            scope.spawn(|| observer.watch(addr, signals));
             let threads: Vec<_> =
                 written.writers.iter_mut().map(|writer| scope.spawn(|| writer.write(signals))).collect();
             meanwhile(signals);
@@ -263,11 +269,11 @@ impl Rounds<'_> {
 
     /// Reads this round's topic and the one before; how many records this round's has.
     fn check(&mut self, written: &mut Written, findings: &mut Findings) -> Result<u64> {
-        let (addr, partitions) = (self.plan.broker.addr, self.plan.partitions);
+        let addr = self.plan.broker.addr;
         if let Some(previous) = &self.previous {
-            verify(addr, &previous.topic, partitions, previous.content, &previous.writers, findings)?;
+            verify(addr, previous, findings)?;
         }
-        let records = verify(addr, &written.topic, partitions, written.content, &written.writers, findings)?;
+        let records = verify(addr, written, findings)?;
         for written in self.previous.iter_mut().chain([written]) {
             for commits in written.writers.iter_mut().filter_map(|writer| writer.commits.as_mut()) {
                 commits.check(addr, &written.topic)?.into_iter().for_each(|words| findings.wrong(words));

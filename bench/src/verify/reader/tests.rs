@@ -28,7 +28,7 @@ fn batches(content: Content, count: usize) -> Vec<Vec<u8>> {
 fn findings_in(bytes: &[u8], acked: &[Acked]) -> Findings {
     let mut findings = Findings::default();
     let reading = Reading { topic: "t", partition: 0, end: i64::MAX, content: Content::new(1) };
-    let mut log = Vec::new();
+    let mut log = Log::default();
     reading.take_batches(bytes, &mut log, &mut findings);
     let logs = [log];
     find_doubled(&logs, &mut findings);
@@ -105,4 +105,25 @@ fn a_repeated_batch_is_doubled_and_out_of_order() {
 #[test]
 fn another_rounds_records_are_wrong() {
     assert_eq!(counts(&findings_in(&batches(Content::new(2), 2).concat(), &[])), (false, false, true));
+}
+
+#[test]
+fn what_a_consumer_has_read_must_stay() {
+    let batches = batches(Content::new(1), 6);
+    let marks: Vec<Mark> = batches
+        .iter()
+        .map(|bytes| Batch::parse(bytes).map(|(batch, _)| (batch.base_offset().get(), batch.crc())).unwrap())
+        .collect();
+    let wrong = |there: &[Mark]| {
+        let mut observer = Observer::new("t", 1);
+        observer.seen = vec![marks.clone()];
+        let mut findings = Findings::default();
+        find_vanished(&observer, &[Log { records: Vec::new(), batches: there.to_vec() }], &mut findings);
+        findings.wrong
+    };
+    assert_eq!(wrong(&marks), 0);
+    assert_eq!(wrong(&marks[..5]), 1);
+    let mut changed = marks.clone();
+    changed[2].1 ^= 1;
+    assert_eq!(wrong(&changed), 1);
 }
