@@ -109,8 +109,10 @@ async fn execute(log: &Rc<LogCore>, plan: &Plan) -> Result<(), StorageError> {
     write_index(log, plan).await?;
     write_companions(log, plan).await?;
     if plan.create {
-        let folder = log.path();
-        file::sync_dir(&folder).await.map_err(StorageError::io(&folder, "flush"))?;
+        // The file's name, and the folder's, which may be new as well.
+        for folder in [log.path(), log.store.layout.topics()] {
+            file::sync_dir(&folder).await.map_err(StorageError::io(&folder, "flush"))?;
+        }
     }
     Ok(())
 }
@@ -198,9 +200,7 @@ async fn create_folder(log: &Rc<LogCore>) -> Result<(), StorageError> {
     let folder = log.path();
     file::create_dir_all(&folder).await.map_err(StorageError::io(&folder, "create"))?;
     let owner = crate::owner::to_file(log.key.topic);
-    write_plain(&folder.join(crate::owner::FILE), owner.as_bytes(), true).await?;
-    let topics = log.store.layout.topics();
-    file::sync_dir(&topics).await.map_err(StorageError::io(&topics, "flush"))?;
+    write_plain(&folder.join(crate::owner::FILE), owner.as_bytes(), false).await?;
     log.state.borrow_mut().has_folder = true;
     Ok(())
 }
@@ -270,7 +270,8 @@ async fn write_behind_end(path: &Path, at: u64, bytes: &[u8], exact: bool) -> st
     if exact && file.size()? != at + bytes.len() as u64 {
         file.truncate(at + bytes.len() as u64).await?;
     }
-    file.sync_data().await
+    // An empty index is as good as none.
+    if at == 0 && bytes.is_empty() { Ok(()) } else { file.sync_data().await }
 }
 
 /// Writes the files that go with a finished segment: producers' states and leaderships.

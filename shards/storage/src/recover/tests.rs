@@ -1,1 +1,231 @@
+use std::fs::OpenOptions;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 
+use ottla_reactor::{Class, spawn};
+use ottla_units::Offset;
+
+use crate::store::tests::{append, batch, config, offsets, produce, spec};
+use crate::*;
+
+const STRICT: RecoverOptions = RecoverOptions { accept_loss: false };
+const LENIENT: RecoverOptions = RecoverOptions { accept_loss: true };
+
+/// Runs one life of a broker with one log: recovery, some work, a crash or a clean stop.
+fn life(
+    folder: &Path,
+    options: RecoverOptions,
+    clean: bool,
+    work: impl AsyncFnOnce(&Store, &Log),
+) -> Result<RecoveryReport, StorageError> {
+    let layout = Layout::below(folder);
+    let specs = [spec(0)];
+    ottla_reactor::block_on(async {
+        let mut recovery = recover(&layout, &specs, &options).await?;
+        let store = Store::start(&layout, config(recovery.generation)).await?;
+        let log = store.open_log(&specs[0], recovery.logs.remove(&specs[0].key), LogSettings::default());
+        work(&store, &log).await;
+        if clean {
+            store.stop().await?;
+        }
+        drop((store, log));
+        for class in [Class::Data, Class::Background, Class::Data, Class::Background] {
+            spawn(class, async {}).await;
+        }
+        Ok(recovery.report)
+    })
+    .unwrap()
+}
+
+async fn append_durably(store: &Store, log: &Log, batches: usize) {
+    for i in 0..batches {
+        let ticket = produce(store, log, &batch(1, 500, i as i64)).await;
+        store.durable(ticket).await.unwrap();
+    }
+}
+
+fn journal_file(folder: &Path) -> PathBuf {
+    folder.join("journal/0/000.journal")
+}
+
+fn overwrite(path: &Path, at: u64, bytes: &[u8]) {
+    OpenOptions::new().write(true).open(path).unwrap().write_all_at(bytes, at).unwrap();
+}
+
+#[test]
+fn a_torn_last_frame_is_ignored() {
+    let folder = tempfile::tempdir().unwrap();
+    life(folder.path(), STRICT, false, async |store, log| append_durably(store, log, 3).await).unwrap();
+    // Each frame takes one block behind the header; the third is damaged as a torn write would leave it.
+    overwrite(&journal_file(folder.path()), 4096 * 3 + 200, &[0; 100]);
+    let report =
+        life(folder.path(), STRICT, false, async |_, log| assert_eq!(offsets(log, Offset::ZERO).await, [0, 1]))
+            .unwrap();
+    assert_eq!((report.frames, report.torn_frames, report.batches_restored), (2, 1, 2));
+}
+
+#[test]
+fn a_bad_frame_before_good_ones_is_refused_unless_accepted() {
+    let folder = tempfile::tempdir().unwrap();
+    life(folder.path(), STRICT, false, async |store, log| append_durably(store, log, 4).await).unwrap();
+    overwrite(&journal_file(folder.path()), 4096 * 2 + 200, &[0; 100]);
+    let refused = life(folder.path(), STRICT, false, async |_, _| {}).unwrap_err();
+    let StorageError::Corrupt { file, at, damage } = &refused else { panic!("{refused}") };
+    assert_eq!((file, *at, *damage), (&journal_file(folder.path()), 8192, Damage::FrameAmongValid));
+    assert!(refused.to_string().contains("ottla log verify") && refused.to_string().contains("accept.loss=true"));
+    let report =
+        life(folder.path(), LENIENT, true, async |_, log| assert_eq!(offsets(log, Offset::ZERO).await, [0])).unwrap();
+    assert_eq!(report.losses.len(), 2, "the frame, and the gap it leaves: {:?}", report.losses);
+    life(folder.path(), STRICT, false, async |_, log| assert_eq!(log.end().get(), 1)).unwrap();
+}
+
+#[test]
+fn old_frames_in_a_recycled_file_never_verify() {
+    let folder = tempfile::tempdir().unwrap();
+    life(folder.path(), STRICT, false, async |store, log| append_durably(store, log, 5).await).unwrap();
+    life(folder.path(), STRICT, false, async |store, log| append_durably(store, log, 1).await).unwrap();
+    let report = life(folder.path(), STRICT, false, async |_, log| assert_eq!(log.end().get(), 6)).unwrap();
+    assert_eq!((report.frames, report.torn_frames), (1, 0));
+}
+
+#[test]
+fn damage_in_what_was_written_out_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    life(folder.path(), STRICT, true, async |store, log| append_durably(store, log, 5).await).unwrap();
+    life(folder.path(), STRICT, false, async |store, log| append_durably(store, log, 1).await).unwrap();
+    let segment = folder.path().join("topics/orders-0/00000000000000000000.log");
+    overwrite(&segment, 1000, &[0xff]);
+    let refused = life(folder.path(), STRICT, false, async |_, _| {}).unwrap_err();
+    assert!(matches!(&refused, StorageError::Corrupt { file, .. } if *file == segment), "{refused}");
+}
+
+#[test]
+fn a_flipped_bit_is_found_when_it_is_read_and_others_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    life(folder.path(), STRICT, true, async |store, log| append_durably(store, log, 20).await).unwrap();
+    let segment = folder.path().join("topics/orders-0/00000000000000000000.log");
+    let one = std::fs::metadata(&segment).unwrap().len() / 20;
+    overwrite(&segment, one * 7 + 300, &[0xff]);
+    life(folder.path(), STRICT, false, async |_, log| {
+        let read = |from| {
+            let request =
+                ReadRequest { from: Offset::new(from), upto: Offset::new(20), bytes_max: 1, at_least_one: true };
+            log.read(request).unwrap().records()
+        };
+        assert_eq!(read(6).await.unwrap().next.get(), 7);
+        let error = read(7).await.unwrap_err();
+        let StorageError::Corrupt { file, at, damage } = error else { panic!("{error}") };
+        assert_eq!((file, at, damage), (segment, one * 7, Damage::BatchChecksum));
+        assert_eq!(read(8).await.unwrap().next.get(), 9);
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_copy_taken_while_it_runs_recovers_everything_durable() {
+    let folder = tempfile::tempdir().unwrap();
+    let copy = tempfile::tempdir().unwrap();
+    life(folder.path(), STRICT, false, async |store, log| {
+        for i in 0..400 {
+            produce(store, log, &batch(1, 3000, i)).await;
+        }
+        store.durable(store.latest_ticket()).await.unwrap();
+        produce(store, log, &batch(1, 100, 0)).await;
+        // The journal first: what is written out after that is there twice, which recovery must not mind.
+        copy_folder(&folder.path().join("journal"), &copy.path().join("journal"));
+        copy_folder(&folder.path().join("topics"), &copy.path().join("topics"));
+    })
+    .unwrap();
+    life(copy.path(), STRICT, true, async |_, log| {
+        assert!(log.end().get() >= 400);
+        assert_eq!(offsets(log, Offset::ZERO).await.len() as i64, log.end().get());
+    })
+    .unwrap();
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+#[test]
+fn folders_of_nobody_are_set_aside_and_deleted_ones_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let topics = folder.path().join("topics");
+    std::fs::create_dir_all(topics.join("lost-0")).unwrap();
+    std::fs::create_dir_all(topics.join("gone-0.0123-delete")).unwrap();
+    // A folder of our topic's name that says to be another topic's: deleted and made again.
+    std::fs::create_dir_all(topics.join("orders-0")).unwrap();
+    std::fs::write(topics.join("orders-0/partition.metadata"), "version: 0\ntopic_id: AAAAAAAAAAAAAAAAAAAAAQ").unwrap();
+    let report = life(folder.path(), STRICT, true, async |store, log| append_durably(store, log, 1).await).unwrap();
+    assert_eq!((report.removed, report.strays.len()), (1, 2), "{report:?}");
+    let names: Vec<_> =
+        std::fs::read_dir(&topics).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    assert_eq!(names.iter().filter(|name| name.ends_with("-stray")).count(), 2, "{names:?}");
+    assert!(names.contains(&"orders-0".to_owned()) && names.len() == 3);
+}
+
+#[test]
+fn deleting_leaves_nothing_and_the_log_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    life(folder.path(), STRICT, false, async |store, log| {
+        append_durably(store, log, 200).await;
+        store.delete_log(log.key()).await.unwrap();
+        assert!(matches!(append(log, &batch(1, 1, 1)), Err(StorageError::Deleted)));
+        let request = ReadRequest { from: Offset::ZERO, upto: Offset::new(1), bytes_max: 1, at_least_one: true };
+        assert!(matches!(log.read(request), Err(StorageError::Deleted)));
+        assert_eq!(std::fs::read_dir(folder.path().join("topics")).unwrap().count(), 0);
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_full_disk_refuses_appends_and_recovers() {
+    let folder = tempfile::tempdir().unwrap();
+    let layout = Layout::below(folder.path());
+    let specs = [spec(0)];
+    ottla_reactor::block_on(async {
+        let recovery = recover(&layout, &specs, &STRICT).await.unwrap();
+        let plenty = StoreConfig { reserve_bytes: u64::MAX, ..config(recovery.generation) };
+        let store = Store::start(&layout, plenty).await.unwrap();
+        let log = store.open_log(&specs[0], None, LogSettings::default());
+        spawn(Class::Background, async {}).await;
+        assert!(store.gauges().disk_full);
+        assert!(matches!(append(&log, &batch(1, 1, 1)), Err(StorageError::DiskFull)));
+    })
+    .unwrap();
+}
+
+#[test]
+fn another_process_is_named_and_a_newer_format_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let layout = Layout::below(folder.path());
+    ottla_reactor::block_on(async {
+        layout.create().await.unwrap();
+        let held = layout.lock().unwrap();
+        let refused = layout.lock().unwrap_err();
+        assert!(refused.to_string().ends_with(&format!("in use by process {}", std::process::id())), "{refused}");
+        drop(held);
+        let meta = MetaProperties {
+            cluster_id: "AAAAAAAAAAAAAAAAAAAAAQ".into(),
+            node_id: ottla_units::BrokerId::new(7),
+            directory_id: "x".into(),
+        };
+        assert_eq!(MetaProperties::read(&layout).await.unwrap(), None);
+        meta.write(&layout).await.unwrap();
+        assert_eq!(MetaProperties::read(&layout).await.unwrap(), Some(meta));
+        let text = std::fs::read_to_string(layout.meta_properties()).unwrap();
+        std::fs::write(layout.meta_properties(), text.replace("format.version=1", "format.version=9")).unwrap();
+        let refused = MetaProperties::read(&layout).await.unwrap_err();
+        assert!(matches!(refused, StorageError::NewerFormat { found: 9, supported: 1, .. }), "{refused}");
+    })
+    .unwrap();
+}
