@@ -1,9 +1,10 @@
-use std::cell::Cell;
-use std::future::Future;
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use glommio::{Latency, LocalExecutorBuilder, Placement, Shares, TaskQueueHandle}
 use ottla_units::ShardId;
 
 use crate::mesh::Doorbell;
-use crate::ring::{Driver, Ring};
+use crate::ring::Ring;
 
 /// Memory, in bytes, that glommio reserves for its own I/O; ours does not use it.
 const EXECUTOR_IO_MEMORY: usize = 64 << 10;
@@ -42,6 +43,107 @@ thread_local! {
     static QUEUES: Cell<Option<Queues>> = const { Cell::new(None) };
 }
 
+/// Whose turn it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Runnable {
+    /// No task but the driver can run.
+    Nobody,
+    /// Tasks of the driver's queue can run.
+    Here,
+    /// Only tasks of other queues can run.
+    Elsewhere,
+}
+
+thread_local! {
+    /// Tasks that were woken and not polled yet: in the driver's queue, and in all others.
+    static WOKEN: [Cell<usize>; 2] = const { [Cell::new(0), Cell::new(0)] };
+}
+
+/// Which tasks of this thread can run.
+pub(crate) fn runnable() -> Runnable {
+    WOKEN.with(|[here, elsewhere]| match (here.get(), elsewhere.get()) {
+        (0, 0) => Runnable::Nobody,
+        (0, _) => Runnable::Elsewhere,
+        _ => Runnable::Here,
+    })
+}
+
+/// Counts a task as runnable from its waking to its polling.
+struct Counted {
+    queue: usize,
+    woken: AtomicBool,
+    /// The executor's own waker.
+    inner: RefCell<Option<Waker>>,
+}
+
+// SAFETY: wakers of a shard stay on its thread: everything that wakes a task of another shard rings that shard's doorbell
+// instead (see `mesh`), so `inner` is touched by one thread only.
+unsafe impl Sync for Counted {}
+// SAFETY: as above.
+unsafe impl Send for Counted {}
+
+impl Counted {
+    fn count(&self) {
+        if !self.woken.swap(true, Ordering::Relaxed) {
+            WOKEN.with(|woken| woken[self.queue].set(woken[self.queue].get() + 1));
+        }
+    }
+
+    fn uncount(&self) {
+        if self.woken.swap(false, Ordering::Relaxed) {
+            WOKEN.with(|woken| woken[self.queue].set(woken[self.queue].get() - 1));
+        }
+    }
+}
+
+impl Wake for Counted {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        let inner = self.inner.borrow();
+        // A task that is over has none: nobody polls it any more.
+        if let Some(inner) = &*inner {
+            self.count();
+            inner.wake_by_ref();
+        }
+    }
+}
+
+/// Takes a task out of the count however it ends.
+struct Over(Arc<Counted>);
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        self.0.inner.borrow_mut().take();
+        self.0.uncount();
+    }
+}
+
+/// Runs `future` so that it is known when it can run.
+fn counted<F: Future>(queue: usize, future: F) -> impl Future<Output = F::Output> {
+    let count = Arc::new(Counted { queue, woken: AtomicBool::new(false), inner: RefCell::new(None) });
+    // It is spawned, so it will be polled, or dropped.
+    count.count();
+    let over = Over(count);
+    async move {
+        let waker = Waker::from(Arc::clone(&over.0));
+        let mut future = pin!(future);
+        poll_fn(|context| {
+            over.0.uncount();
+            {
+                let mut inner = over.0.inner.borrow_mut();
+                if !inner.as_ref().is_some_and(|inner| inner.will_wake(context.waker())) {
+                    *inner = Some(context.waker().clone());
+                }
+            }
+            future.as_mut().poll(&mut Context::from_waker(&waker))
+        })
+        .await
+    }
+}
+
 /// A task on this shard: await it for its output; dropping it cancels it.
 #[must_use = "a task is cancelled when dropped; `detach` lets it run on"]
 pub struct Task<T>(glommio::Task<T>);
@@ -67,12 +169,12 @@ impl<T> Future for Task<T> {
 /// On a thread that no reactor runs on.
 pub fn spawn<T: 'static>(class: Class, future: impl Future<Output = T> + 'static) -> Task<T> {
     let Some(queues) = QUEUES.get() else { panic!("no reactor runs on this thread") };
-    let queue = match class {
-        Class::Data => queues.data,
-        Class::Cold => queues.cold,
-        Class::Background => queues.background,
+    let (queue, counter) = match class {
+        Class::Data => (queues.data, 0),
+        Class::Cold => (queues.cold, 1),
+        Class::Background => (queues.background, 1),
     };
-    match glommio::spawn_local_into(future, queue) {
+    match glommio::spawn_local_into(counted(counter, future), queue) {
         Ok(task) => Task(task),
         Err(error) => panic!("a task queue that lives as long as its executor is gone: {error}"),
     }
@@ -80,7 +182,16 @@ pub fn spawn<T: 'static>(class: Class, future: impl Future<Output = T> + 'static
 
 /// Lets other tasks of this shard run first.
 pub async fn yield_now() {
-    glommio::executor().yield_now().await;
+    let mut yielded = false;
+    poll_fn(|context| {
+        if yielded {
+            return Poll::Ready(());
+        }
+        yielded = true;
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// How long this thread's executor has run tasks since it began.
@@ -116,14 +227,16 @@ fn run<F: Future>(placement: Placement, bell: Arc<Doorbell>, future: F) -> io::R
         let queues =
             Queues { data: create(1000, "data"), cold: create(200, "cold"), background: create(100, "background") };
         QUEUES.set(Some(queues));
-        let driver = Driver::new(std::rc::Rc::clone(&ring))?;
-        let driver = spawn(Class::Data, async move {
-            let error = driver.await;
+        let driven = std::rc::Rc::clone(&ring);
+        let drive = async move {
+            let error = driven.drive().await;
             // Without its ring the shard can neither answer nor write: nothing would ever finish.
             tracing::error!(%error, "the ring cannot be entered any more; giving up");
             std::process::abort();
-        });
-        let output = future.await;
+        };
+        let driver =
+            glommio::spawn_local_into(drive, queues.data).map_err(|error| io::Error::other(error.to_string()))?;
+        let output = counted(1, future).await;
         drop(driver);
         ring.uninstall();
         QUEUES.set(None);

@@ -40,10 +40,6 @@ impl Doorbell {
         self.eventfd.as_raw_fd()
     }
 
-    pub(crate) fn try_clone_fd(&self) -> io::Result<OwnedFd> {
-        self.eventfd.try_clone()
-    }
-
     pub(crate) fn set_asleep(&self, asleep: bool) {
         self.asleep.store(asleep, Ordering::SeqCst);
         if asleep {

@@ -1,21 +1,26 @@
 //! One io_uring per shard: operations in flight, and the task that submits, reaps and sleeps.
+//!
+//! The shard sleeps in its own ring, not in glommio's: one system call submits, waits and reaps. Measured against a sleep
+//! in glommio, woken through an eventfd: a third less CPU for a produce, see the change log. For that the driver must know that
+//! no other task of the shard can run, so every task is spawned through [`crate::spawn`], which counts those that can.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
-use std::os::fd::{FromRawFd, IntoRawFd};
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
 
-use glommio::io::BufferedFile;
-use io_uring::types::CancelBuilder;
+use io_uring::types::{CancelBuilder, Fd, SubmitArgs, Timespec};
 use io_uring::{IoUring, opcode, squeue};
 
+use crate::executor::{self, Runnable};
 use crate::mesh::Doorbell;
+use crate::time::Timers;
 
 /// Entries of the submission queue; a full one is submitted at once, so this bounds a batch, not what is in flight.
 const SUBMISSION_ENTRIES: u32 = 1024;
@@ -29,6 +34,8 @@ const KERNEL_WORKERS_MAX: [u32; 2] = [8, 16];
 const ENTER_GET_EVENTS: u32 = 1;
 /// Marks completions that nobody waits for, such as those of cancellations.
 const UNWATCHED: u64 = u64::MAX;
+/// Marks the read of the doorbell.
+const DOORBELL: u64 = u64::MAX - 1;
 /// How often the ring is asked, at shutdown, whether cancelled operations have ended.
 const DRAIN_TURNS_MAX: usize = 1000;
 
@@ -76,8 +83,11 @@ pub(crate) struct Ring {
     uring: RefCell<IoUring>,
     operations: RefCell<Operations>,
     doorbell: Arc<Doorbell>,
-    /// Wakes the driver; there while it sleeps.
-    driver: Cell<Option<Waker>>,
+    /// Where the kernel puts the doorbell's count; lives as long as the ring.
+    rung: Box<Cell<u64>>,
+    /// Whether a read of the doorbell is in flight.
+    listening: Cell<bool>,
+    pub(crate) timers: Timers,
     inlets: RefCell<Vec<Weak<dyn Inlet>>>,
     free_slots: RefCell<Vec<u16>>,
     counters: Cell<RingCounters>,
@@ -89,7 +99,6 @@ impl Ring {
     /// Makes this thread's ring and installs it.
     pub(crate) fn install(doorbell: Arc<Doorbell>) -> io::Result<Rc<Ring>> {
         let uring = build()?;
-        uring.submitter().register_eventfd(doorbell.as_raw_fd())?;
         // A worker limit that an older kernel does not know is no reason not to start.
         let _ = uring.submitter().register_iowq_max_workers(&mut KERNEL_WORKERS_MAX.clone());
         let registers_buffers = uring.submitter().register_buffers_sparse(REGISTERED_BUFFERS_MAX).is_ok();
@@ -97,7 +106,9 @@ impl Ring {
             uring: RefCell::new(uring),
             operations: RefCell::new(Operations::default()),
             doorbell,
-            driver: Cell::new(None),
+            rung: Box::new(Cell::new(0)),
+            listening: Cell::new(false),
+            timers: Timers::default(),
             inlets: RefCell::new(Vec::new()),
             free_slots: RefCell::new((0..REGISTERED_BUFFERS_MAX as u16).rev().collect()),
             counters: Cell::new(RingCounters::default()),
@@ -151,14 +162,13 @@ impl Ring {
                 std::thread::yield_now();
             }
         }
-        drop(uring);
-        self.kick();
     }
 
-    /// Wakes the driver if it sleeps.
-    pub(crate) fn kick(&self) {
-        if let Some(driver) = self.driver.take() {
-            driver.wake();
+    /// Has the kernel tell when another thread rings.
+    fn listen(&self) {
+        if !self.listening.replace(true) {
+            let read = opcode::Read::new(Fd(self.doorbell.as_raw_fd()), self.rung.as_ptr().cast(), 8);
+            self.push(read.build().user_data(DOORBELL));
         }
     }
 
@@ -185,8 +195,13 @@ impl Ring {
         loop {
             let Some(entry) = self.uring.borrow_mut().completion().next() else { break };
             count += 1;
-            if entry.user_data() == UNWATCHED {
-                continue;
+            match entry.user_data() {
+                UNWATCHED => continue,
+                DOORBELL => {
+                    self.listening.set(false);
+                    continue;
+                }
+                _ => {}
             }
             let orphan = self.operations.borrow_mut().complete(entry.user_data() as usize, entry.result());
             // Dropped outside the borrow: it may own buffers whose drop comes back here.
@@ -219,21 +234,75 @@ impl Ring {
         woke
     }
 
-    /// One turn: inlets, submissions, completions. Says whether it woke or submitted anything.
-    fn turn(&self) -> io::Result<bool> {
-        let mut busy = self.poll_inlets();
+    /// Submits and reaps what there is, without waiting.
+    fn turn(&self) -> io::Result<()> {
         if self.has_work() {
             self.enter()?;
-            busy = true;
             self.reap();
         }
-        Ok(busy)
+        Ok(())
     }
 
-    fn listen_to_eventfd(&self, enabled: bool) {
+    /// Submits what is queued and sleeps until something completes, another thread rings, or a timer is due.
+    fn sleep(&self) -> io::Result<()> {
+        self.listen();
+        self.doorbell.set_asleep(true);
+        // Said first, looked afterwards: what came before is seen here, what comes later rings.
+        if self.poll_inlets() {
+            self.doorbell.set_asleep(false);
+            return self.turn();
+        }
+        let slept = self.wait(self.timers.next());
+        self.doorbell.set_asleep(false);
+        slept?;
+        self.reap();
+        Ok(())
+    }
+
+    fn wait(&self, until: Option<Instant>) -> io::Result<()> {
         let mut uring = self.uring.borrow_mut();
-        let completion = uring.completion();
-        if enabled { completion.enable_eventfd() } else { completion.disable_eventfd() }
+        let mut counters = self.counters.get();
+        counters.enters += 1;
+        counters.sleeps += 1;
+        counters.submitted += uring.submission().len() as u64;
+        self.counters.set(counters);
+        let left = until.map(|until| until.saturating_duration_since(Instant::now()).max(Duration::from_nanos(1)));
+        let waited = match left {
+            None => uring.submit_and_wait(1),
+            Some(left) => {
+                let left = Timespec::from(left);
+                uring.submitter().submit_with_args(1, &SubmitArgs::new().timespec(&left))
+            }
+        };
+        match waited {
+            Ok(_) => Ok(()),
+            Err(error)
+                if matches!(error.raw_os_error(), Some(libc::ETIME | libc::EINTR | libc::EAGAIN | libc::EBUSY)) =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Drives the ring for as long as the executor runs; ends only with an error.
+    pub(crate) async fn drive(self: Rc<Ring>) -> io::Error {
+        loop {
+            self.poll_inlets();
+            self.timers.fire(Instant::now());
+            let done = match executor::runnable() {
+                Runnable::Nobody => self.sleep(),
+                _ => self.turn(),
+            };
+            if let Err(error) = done {
+                return error;
+            }
+            // Others first: those of this queue, or where only other queues have work, those.
+            match executor::runnable() {
+                Runnable::Elsewhere => glommio::executor().yield_task_queue_now().await,
+                _ => executor::yield_now().await,
+            }
+        }
     }
 }
 
@@ -253,83 +322,6 @@ fn build() -> io::Result<IoUring> {
             .setup_cqsize(COMPLETION_ENTRIES)
             .build(SUBMISSION_ENTRIES),
         other => other,
-    }
-}
-
-/// The task that drives the ring of this thread, for as long as its executor runs.
-pub(crate) struct Driver {
-    ring: Rc<Ring>,
-    sleep: Option<Pin<Box<dyn Future<Output = io::Result<()>>>>>,
-    eventfd: Rc<BufferedFile>,
-}
-
-impl Driver {
-    pub(crate) fn new(ring: Rc<Ring>) -> io::Result<Driver> {
-        let fd = ring.doorbell.try_clone_fd()?.into_raw_fd();
-        // SAFETY: the descriptor was just duplicated and belongs to nobody else.
-        let eventfd = Rc::new(unsafe { BufferedFile::from_raw_fd(fd) });
-        Ok(Driver { ring, sleep: None, eventfd })
-    }
-
-    /// Waits for the eventfd; says whether it was rung meanwhile.
-    fn poll_sleep(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let eventfd = Rc::clone(&self.eventfd);
-        let sleep = self.sleep.get_or_insert_with(|| {
-            Box::pin(async move {
-                eventfd.read_at(0, 8).await.map_err(|error| io::Error::other(error.to_string()))?;
-                Ok(())
-            })
-        });
-        let polled = sleep.as_mut().poll(context);
-        if polled.is_ready() {
-            self.sleep = None;
-        }
-        polled
-    }
-}
-
-impl Future for Driver {
-    type Output = io::Error;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Error> {
-        let this = &mut *self;
-        this.ring.driver.take();
-        this.ring.doorbell.set_asleep(false);
-        this.ring.listen_to_eventfd(false);
-        loop {
-            match this.ring.turn() {
-                Err(error) => return Poll::Ready(error),
-                Ok(true) => {
-                    // Others first, then another turn.
-                    context.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
-                Ok(false) => {}
-            }
-            // About to sleep: from here on the bell and the kernel ring the eventfd, so look once more after saying so.
-            this.ring.listen_to_eventfd(true);
-            this.ring.doorbell.set_asleep(true);
-            if !this.ring.has_work() && !this.ring.poll_inlets() {
-                match this.poll_sleep(context) {
-                    Poll::Pending => {
-                        let mut counters = this.ring.counters.get();
-                        counters.sleeps += 1;
-                        this.ring.counters.set(counters);
-                        this.ring.driver.set(Some(context.waker().clone()));
-                        return Poll::Pending;
-                    }
-                    Poll::Ready(Err(error)) => return Poll::Ready(error),
-                    Poll::Ready(Ok(())) => {}
-                }
-            } else {
-                context.waker().wake_by_ref();
-                this.ring.doorbell.set_asleep(false);
-                this.ring.listen_to_eventfd(false);
-                return Poll::Pending;
-            }
-            this.ring.doorbell.set_asleep(false);
-            this.ring.listen_to_eventfd(false);
-        }
     }
 }
 

@@ -1,19 +1,91 @@
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
-use std::pin::pin;
-use std::task::Poll;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ottla_units::Timestamp;
 
+use crate::ring::{self, Ring};
+
+/// Who waits for which moment.
+///
+/// *Lives on:* each shard, in its ring.
+#[derive(Default)]
+pub(crate) struct Timers {
+    waiting: RefCell<BTreeMap<(Instant, u64), Waker>>,
+    numbers: Cell<u64>,
+}
+
+impl Timers {
+    /// The next moment that anybody waits for.
+    pub(crate) fn next(&self) -> Option<Instant> {
+        self.waiting.borrow().first_key_value().map(|((due, _), _)| *due)
+    }
+
+    /// Wakes those whose moment has come.
+    pub(crate) fn fire(&self, now: Instant) {
+        let mut waiting = self.waiting.borrow_mut();
+        while let Some(entry) = waiting.first_entry() {
+            if entry.key().0 > now {
+                break;
+            }
+            entry.remove().wake();
+        }
+    }
+}
+
+/// Done at a moment.
+struct Sleep {
+    ring: Rc<Ring>,
+    due: Instant,
+    /// Its place among those who wait, once it does.
+    number: Option<u64>,
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        if Instant::now() >= self.due {
+            return Poll::Ready(());
+        }
+        let ring = Rc::clone(&self.ring);
+        let number = *self.number.get_or_insert_with(|| {
+            let number = ring.timers.numbers.get();
+            ring.timers.numbers.set(number + 1);
+            number
+        });
+        ring.timers.waiting.borrow_mut().insert((self.due, number), context.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        if let Some(number) = self.number {
+            self.ring.timers.waiting.borrow_mut().remove(&(self.due, number));
+        }
+    }
+}
+
+fn sleep_until(due: Instant) -> Sleep {
+    Sleep { ring: ring::current(), due, number: None }
+}
+
 /// Done after `duration`.
 pub async fn sleep(duration: Duration) {
-    glommio::timer::Timer::new(duration).await;
+    let now = Instant::now();
+    // A time too far to be counted is a time that never comes.
+    sleep_until(now.checked_add(duration).unwrap_or(now + Duration::from_secs(u64::from(u32::MAX)))).await;
 }
 
 /// The output of `future`, or `None` when it is not done after `limit`; then it is dropped.
 pub async fn timeout<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
     let mut future = pin!(future);
-    let mut timer = pin!(glommio::timer::Timer::new(limit));
+    let mut timer = pin!(sleep(limit));
     poll_fn(|context| {
         if let Poll::Ready(output) = future.as_mut().poll(context) {
             return Poll::Ready(Some(output));
