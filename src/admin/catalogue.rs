@@ -130,11 +130,11 @@ metrics! {
 
     // The journal, and segments behind it.
     ottla_journal_write_duration_seconds: Histogram of "seconds" [shard]
-        "How long the write of one journal frame took." => |r, s| histogram(r, s, |shard| &shard.store.write);
+        "How long the write of one journal frame took; with its flush where a small frame needs only one operation for both." => |r, s| histogram(r, s, |shard| &shard.store.write);
     ottla_journal_flush_duration_seconds: Histogram of "seconds" [shard]
-        "How long one flush of the journal took." => |r, s| histogram(r, s, |shard| &shard.store.flush);
+        "How long one flush of the journal took, where it was an operation of its own." => |r, s| histogram(r, s, |shard| &shard.store.flush);
     kafka_log_logflushstats_logflushrateandtimems: Summary of "milliseconds" []
-        "How long one flush of a journal took, all shards together, since the start." => flush_summary;
+        "How long one flush of a journal took, where it was an operation of its own, all shards together, since the start." => flush_summary;
     ottla_journal_bytes_total: Counter of "bytes" [shard]
         "Bytes written to the journal, padding included." => |r, s| counter(r, s, |shard| shard.store.journal_bytes);
     ottla_journal_cycles_total: Counter of "cycles" [shard]

@@ -52,9 +52,10 @@ pub(super) fn from_base64(text: &str) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// `1 record`, `2 records`.
+/// `1 record`, `2 records`, `2 batches`.
 pub(super) fn counted(count: u64, what: &str) -> String {
-    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+    let end = if what.ends_with("ch") { "es" } else { "s" };
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}{end}") }
 }
 
 /// Rows under a heading, every column as wide as its widest cell; the last one runs free.

@@ -15,6 +15,9 @@ mod restart;
 // What a setting changes.
 mod settings;
 
+// Files shown and checked.
+mod files;
+
 // What a person watches.
 mod metrics;
 

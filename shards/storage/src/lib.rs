@@ -57,3 +57,6 @@ pub use scan::Scan;
 mod checkpoint;
 mod recover;
 pub use recover::{LogImage, RecoverOptions, Recovery, RecoveryReport, recover};
+
+// For people: journals and checkpoints as they lie on disk.
+pub mod inspect;

@@ -246,6 +246,7 @@ impl EntryHeader {
 }
 
 /// The entries of a frame that verified. Yields `None` in place of an entry that makes no sense, and then ends.
+#[derive(Debug)]
 pub(crate) struct Entries<'a> {
     rest: &'a [u8],
 }

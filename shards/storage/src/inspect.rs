@@ -1,0 +1,149 @@
+//! What the files hold that only Ottla has, for people: read from their bytes, nothing changed and nothing repaired.
+
+use ottla_reactor::BLOCK;
+use ottla_units::{Offset, TopicPartition};
+
+use crate::checkpoint::Checkpoint;
+use crate::journal::format::{Entries, FRAME_HEADER_BYTES, HeaderFound};
+pub use crate::journal::{EntryHeader, EntryKind, FileHeader, FrameHeader, Mark};
+
+/// What a journal file is.
+#[derive(Debug)]
+pub enum Journal<'a> {
+    /// Set aside for later: nothing was written to it yet.
+    Blank,
+    /// Of a format that this program does not know.
+    Newer(u32),
+    /// Its first block is damaged.
+    Damaged,
+    /// A journal file, and its frames.
+    File(FileHeader, Frames<'a>),
+}
+
+/// Looks at a journal file's bytes.
+pub fn journal(bytes: &[u8]) -> Journal<'_> {
+    match FileHeader::read(bytes.get(..BLOCK).unwrap_or(bytes)) {
+        HeaderFound::Blank => Journal::Blank,
+        HeaderFound::Newer(version) => Journal::Newer(version),
+        HeaderFound::Damaged => Journal::Damaged,
+        HeaderFound::Valid(file) => Journal::File(file, Frames { bytes, file, at: BLOCK, ended: false }),
+    }
+}
+
+/// The frames of a journal file, in order.
+#[derive(Debug)]
+pub struct Frames<'a> {
+    bytes: &'a [u8],
+    file: FileHeader,
+    at: usize,
+    ended: bool,
+}
+
+/// What is found where a frame could be.
+#[derive(Debug)]
+pub enum FrameFound<'a> {
+    /// A frame that verifies.
+    Frame {
+        /// Where it begins, in bytes.
+        at: usize,
+        /// What stands before its entries.
+        header: FrameHeader,
+        /// Its entries.
+        entries: FrameEntries<'a>,
+    },
+    /// A last frame that was not wholly written: it was never acknowledged.
+    Torn {
+        /// Where it begins, in bytes.
+        at: usize,
+    },
+    /// A frame that does not verify though others follow.
+    Damaged {
+        /// Where it begins, in bytes.
+        at: usize,
+        /// Where the next good one begins, in bytes.
+        next: usize,
+    },
+}
+
+impl<'a> Iterator for Frames<'a> {
+    type Item = FrameFound<'a>;
+
+    fn next(&mut self) -> Option<FrameFound<'a>> {
+        if self.ended {
+            return None;
+        }
+        let at = self.at;
+        if let Some(header) = self.verified(at) {
+            self.at = at + usize::try_from(header.padded()).ok()?;
+            let body = self.bytes.get(at + FRAME_HEADER_BYTES..at + header.length as usize)?;
+            return Some(FrameFound::Frame { at, header, entries: FrameEntries(Entries::new(body)) });
+        }
+        let next = (at + BLOCK..self.bytes.len()).step_by(BLOCK).find(|place| self.verified(*place).is_some());
+        match next {
+            Some(next) => {
+                self.at = next;
+                Some(FrameFound::Damaged { at, next })
+            }
+            None => {
+                self.ended = true;
+                let begun = self.bytes.get(at..).and_then(|bytes| FrameHeader::peek(bytes, &self.file));
+                begun.map(|_| FrameFound::Torn { at })
+            }
+        }
+    }
+}
+
+impl Frames<'_> {
+    /// The header of a frame that begins here, belongs to this file, and verifies.
+    fn verified(&self, at: usize) -> Option<FrameHeader> {
+        let bytes = self.bytes.get(at..)?;
+        FrameHeader::peek(bytes, &self.file).filter(|header| header.verify(bytes))
+    }
+}
+
+/// The entries of a frame; ends early at one that makes no sense.
+#[derive(Debug)]
+pub struct FrameEntries<'a>(Entries<'a>);
+
+/// What an entry holds.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum EntryContent<'a> {
+    /// A batch, as it went to the log.
+    Batch(&'a [u8]),
+    /// What is known to be durable in the segments.
+    Mark(Mark),
+    /// Nothing besides its header.
+    Bare,
+}
+
+impl<'a> Iterator for FrameEntries<'a> {
+    type Item = (EntryHeader, EntryContent<'a>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (header, payload) = self.0.next()??;
+        let content = match header.kind {
+            EntryKind::Append => EntryContent::Batch(payload),
+            EntryKind::Mark => EntryContent::Mark(Mark::from_bytes(payload)?),
+            EntryKind::Roll | EntryKind::Truncate => EntryContent::Bare,
+        };
+        Some((header, content))
+    }
+}
+
+/// What a checkpoint file knows.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CheckpointFound {
+    /// Which start of the broker wrote it.
+    pub generation: u64,
+    /// Whether that one stopped cleanly afterwards.
+    pub clean: bool,
+    /// Every log: whose, its first offset, the one after its last, and its segments.
+    pub logs: Vec<(TopicPartition, Offset, Offset, usize)>,
+}
+
+/// Looks at a checkpoint file's bytes; `None` when they are damaged or no checkpoint.
+pub fn checkpoint(bytes: &[u8]) -> Option<CheckpointFound> {
+    let found = Checkpoint::from_bytes(bytes)?;
+    let logs = found.logs.iter().map(|(key, image)| (*key, image.start, image.end, image.segments.len()));
+    Some(CheckpointFound { generation: found.generation, clean: found.clean, logs: logs.collect() })
+}
