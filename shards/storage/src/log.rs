@@ -463,7 +463,7 @@ impl State {
     /// Adds a batch to tail, index and segment.
     fn take_in(&mut self, arrival: &Arrival, header: &[u8], payload: &[u8], interval: u32) {
         let position = self.tail.position();
-        let batch = TailBatch { base_offset: arrival.base, at: self.tail.end(), max_timestamp: arrival.max_timestamp };
+        let batch = TailBatch { base_offset: arrival.base, at: self.tail.end() };
         self.tail.append(batch, header, payload);
         self.end = arrival.last.plus(1);
         if self.epochs.note(arrival.epoch, arrival.base) {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 
 use ottla_reactor::{BLOCK, Blocks, Chunk, Slice};
-use ottla_units::{Offset, Timestamp};
+use ottla_units::Offset;
 
 /// The largest chunk, in bytes: one write of a good size, and little waste.
 const CHUNK_BYTES_MAX: usize = 256 << 10;
@@ -47,7 +47,6 @@ impl TailChunk {
 pub(crate) struct TailBatch {
     pub(crate) base_offset: Offset,
     pub(crate) at: u64,
-    pub(crate) max_timestamp: Timestamp,
 }
 
 /// Bytes of the tail for the disk.
@@ -89,15 +88,6 @@ impl Tail {
 
     pub(crate) fn memory(&self) -> usize {
         self.memory
-    }
-
-    pub(crate) fn batches(&self) -> &VecDeque<TailBatch> {
-        &self.batches
-    }
-
-    /// The first offset that can be read here.
-    pub(crate) fn first_offset(&self) -> Option<Offset> {
-        self.batches.front().map(|batch| batch.base_offset)
     }
 
     /// Takes in one batch; returns how much memory that took.

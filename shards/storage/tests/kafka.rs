@@ -1,18 +1,21 @@
 //! Kafka's own dump tool reads what a stopped store leaves, indexes included. Needs `OTTLA_KAFKA`, the path of a script that runs
 //! Kafka's tools; without it the test says so and ends.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::Path;
 use std::process::Command;
 
 use ottla_batch::{Batch, Builder, Codec, Stamp};
-use ottla_storage::{Layout, LogSettings, LogSpec, RecoverOptions, Store, StoreConfig, StorageError, recover};
+use ottla_storage::{Layout, LogSettings, LogSpec, RecoverOptions, StorageError, Store, StoreConfig, recover};
 use ottla_units::{LeaderEpoch, PartitionIndex, Timestamp, TopicId, TopicPartition};
 
 fn dump(tool: &str, file: &Path, options: &[&str]) -> String {
     let output = Command::new(tool).arg("kafka-dump-log").args(options).arg("--files").arg(file).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{}: {text}", file.display());
-    for complaint in ["mismatch", "Mismatch", "isvalid: false", "non-consecutive", "out of order", "Exception", "invalid bytes"] {
+    for complaint in
+        ["mismatch", "Mismatch", "isvalid: false", "non-consecutive", "out of order", "Exception", "invalid bytes"]
+    {
         assert!(!text.contains(complaint), "{}: {text}", file.display());
     }
     text
@@ -39,7 +42,12 @@ fn kafka_reads_our_segments() {
             for r in 0..1 + i % 7 {
                 // Times go up and down, as clients' clocks do.
                 let time = Timestamp::new(1_700_000_000_000 + i * 10 - (i % 3) * 25 + r);
-                builder.push(time, Some(b"key"), Some(&vec![b'a' + (i % 26) as u8; 100 + (i * 37 % 900) as usize]), &[]);
+                builder.push(
+                    time,
+                    Some(b"key"),
+                    Some(&vec![b'a' + (i % 26) as u8; 100 + (i * 37 % 900) as usize]),
+                    &[],
+                );
             }
             let bytes = builder.build();
             let (batch, _) = Batch::parse(&bytes).unwrap();

@@ -1,5 +1,6 @@
 //! The store against a model: random appends, reads, rolls, deletions, clean stops and crashes, over several lives with
 //! different numbers of cores. A failure prints the seed; `OTTLA_SEED=n` runs only that one.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::HashMap;
 use std::path::Path;

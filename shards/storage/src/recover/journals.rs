@@ -26,7 +26,6 @@ pub(crate) struct JournalPart {
 /// A frame that verified.
 pub(crate) struct JournalFrame<'a> {
     pub(crate) at: u64,
-    pub(crate) header: FrameHeader,
     /// The entries' bytes.
     pub(crate) body: &'a [u8],
 }
@@ -129,7 +128,7 @@ pub(crate) async fn read_frames(
                 }
                 end.valid_behind |= !good;
                 let body = &bytes.at(at, length).await?[FRAME_HEADER_BYTES..length];
-                each(JournalFrame { at, header, body }).await?;
+                each(JournalFrame { at, body }).await?;
                 at += header.padded();
                 if good {
                     (end.frames, end.at) = (end.frames + 1, at);

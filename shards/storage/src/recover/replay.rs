@@ -7,7 +7,8 @@ use ottla_batch::Batch;
 use ottla_units::TopicPartition;
 
 use super::journals::{JournalPart, JournalScan, read_frames};
-use super::{JournalFrame, Known, LogImage, RecoverOptions, RecoveryReport, accept, folders, segments};
+use super::segments::Examination;
+use super::{JournalFrame, Known, LogImage, RecoverOptions, RecoveryReport, accept, folders};
 use crate::journal::format::Entries;
 use crate::journal::{EntryHeader, EntryKind, Mark};
 use crate::layout::Layout;
@@ -96,7 +97,8 @@ async fn examine(
     if !there && checkpoint.is_none() && mark.is_none() {
         return Ok(LogImage::default());
     }
-    let mut image = segments::examine(&folder, checkpoint.unwrap_or_default(), mark, options, report).await?;
+    let known = checkpoint.unwrap_or_default();
+    let mut image = Examination::new(&folder, known, mark, options, report).run().await?;
     image.has_folder = there;
     Ok(image)
 }

@@ -18,54 +18,127 @@ use crate::{Damage, LogSettings, StorageError, owner};
 /// Bytes that a scan reads at once.
 const SCAN_BYTES: usize = 1 << 20;
 
-/// Finds out what a log's files hold, given what a checkpoint and a mark say of them.
-pub(super) async fn examine(
-    folder: &Path,
+/// One log's files being looked at, given what a checkpoint and a mark say of them.
+pub(super) struct Examination<'a> {
+    folder: &'a Path,
     known: LogImage,
-    mark: Option<Mark>,
-    options: &RecoverOptions,
-    report: &mut RecoveryReport,
-) -> Result<LogImage, StorageError> {
-    let files = Listing::read(folder).await?;
-    let floor = mark.unwrap_or_else(|| mark_of(&known));
-    let mut image = LogImage { start: known.start.max(floor.start), ..known.clone() };
-    image.has_folder = true;
-    accept(files.check_complete(folder, &known, image.start), options, report)?;
-    if let Some(epochs) = read_epochs(folder).await
-        && epochs.latest() >= image.epochs.latest()
-    {
-        image.epochs = epochs;
+    /// What must at least be there.
+    floor: Mark,
+    options: &'a RecoverOptions,
+    report: &'a mut RecoveryReport,
+}
+
+impl<'a> Examination<'a> {
+    pub(super) fn new(
+        folder: &'a Path,
+        known: LogImage,
+        mark: Option<Mark>,
+        options: &'a RecoverOptions,
+        report: &'a mut RecoveryReport,
+    ) -> Examination<'a> {
+        let floor = mark.unwrap_or_else(|| mark_of(&known));
+        Examination { folder, known, floor, options, report }
     }
-    image.segments.clear();
-    if let (true, Some(first)) = (image.epochs.entries().is_empty(), files.bases.first()) {
-        let mut reader = SegmentReader::open(SegmentFile::Log.path(folder, *first), files.bytes_of(*first)).await?;
-        if let Some((epoch, _)) = reader.header_at(0).await? {
-            image.epochs.note(epoch, *first);
+
+    /// Finds out what the files hold.
+    pub(super) async fn run(mut self) -> Result<LogImage, StorageError> {
+        let files = Listing::read(self.folder).await?;
+        let start = self.known.start.max(self.floor.start);
+        let mut image = LogImage { start, segments: Vec::new(), has_folder: true, ..self.known.clone() };
+        accept(files.check_complete(self.folder, &self.known, start), self.options, self.report)?;
+        image.epochs = self.epochs(&files, image.epochs).await?;
+        let last = files.bases.last().copied().filter(|last| *last >= self.floor.segment);
+        for base in files.bases.iter().filter(|base| Some(**base) != last) {
+            image.segments.push(finished(self.folder, *base, &self.known, files.bytes_of(*base)).await?);
         }
-    }
-    let last = files.bases.last().copied().filter(|last| *last >= floor.segment);
-    for base in files.bases.iter().filter(|base| Some(**base) != last) {
-        image.segments.push(finished(folder, *base, &known, files.bytes_of(*base)).await?);
-    }
-    match last {
-        Some(base) => {
-            report.logs_scanned += 1;
-            scan_last(folder, base, files.bytes_of(base), &known, &floor, &mut image, options, report).await?;
+        match last {
+            Some(base) => self.scan_last(base, files.bytes_of(base), &mut image).await?,
+            None => self.begin_last(&mut image)?,
         }
-        None => {
-            if floor.position > 0 {
-                let path = SegmentFile::Log.path(folder, floor.segment);
-                let missing = StorageError::corrupt(&path, 0, Damage::SegmentMissing);
-                accept(Err::<(), _>(missing), options, report)?;
+        image.start = image.start.min(image.end);
+        image.choose_snapshot(&files.snapshots);
+        Ok(image)
+    }
+
+    /// The leaderships: those of the file, which is as new as what is durable, else what the first batch tells.
+    async fn epochs(&self, files: &Listing, known: Epochs) -> Result<Epochs, StorageError> {
+        if let Some(epochs) = read_epochs(self.folder).await.filter(|epochs| epochs.latest() >= known.latest()) {
+            return Ok(epochs);
+        }
+        let mut epochs = known;
+        if let (true, Some(first)) = (epochs.entries().is_empty(), files.bases.first()) {
+            let path = SegmentFile::Log.path(self.folder, *first);
+            let mut reader = SegmentReader::open(path, files.bytes_of(*first)).await?;
+            if let Some((epoch, _)) = reader.header_at(0).await? {
+                epochs.note(epoch, *first);
             }
-            image.end = floor.end;
-            image.segments.push(Segment::new(floor.end, wall_clock()));
-            image.active = Growing::new(floor.end, 0);
         }
+        Ok(epochs)
     }
-    image.start = image.start.min(image.end);
-    image.choose_snapshot(&files.snapshots);
-    Ok(image)
+
+    /// All files are finished, and the active segment has none yet.
+    fn begin_last(&mut self, image: &mut LogImage) -> Result<(), StorageError> {
+        if self.floor.position > 0 {
+            let path = SegmentFile::Log.path(self.folder, self.floor.segment);
+            let missing = StorageError::corrupt(&path, 0, Damage::SegmentMissing);
+            accept(Err::<(), _>(missing), self.options, self.report)?;
+        }
+        image.end = self.floor.end;
+        image.segments.push(Segment::new(image.end, wall_clock()));
+        image.active = Growing::new(image.end, 0);
+        Ok(())
+    }
+
+    /// Scans the last segment from the last place that its durable index knows.
+    async fn scan_last(&mut self, base: Offset, size: u64, image: &mut LogImage) -> Result<(), StorageError> {
+        self.report.logs_scanned += 1;
+        let path = SegmentFile::Log.path(self.folder, base);
+        let mut scan = self.begin_scan(base, std::mem::take(&mut image.epochs)).await?;
+        let mut reader = SegmentReader::open(path.clone(), size).await?;
+        let mut position = scan.segment.bytes;
+        if position > 0 && scan.segment.first_timestamp == Timestamp::NONE {
+            let header = reader.header_at(0).await?;
+            scan.segment.first_timestamp = header.map_or(Timestamp::NONE, |(_, latest)| latest);
+        }
+        while let Some(next) = reader.take(position, &mut scan).await? {
+            position = next;
+        }
+        let end = scan.end.unwrap_or(base);
+        if self.floor.segment == base && (position < self.floor.position || end < self.floor.end) {
+            let short = StorageError::corrupt(&path, position, Damage::Batch);
+            accept(Err::<(), _>(short), self.options, self.report)?;
+        }
+        scan.active.untidy = position != size
+            || !scan.active.index.pending.is_empty()
+            || reader.index_differs(self.folder, &scan).await?;
+        image.segments.push(scan.segment);
+        image.active = scan.active;
+        image.epochs = scan.epochs;
+        image.end = end;
+        Ok(())
+    }
+
+    /// Where a scan of the last segment begins, and what is known up to there.
+    async fn begin_scan(&self, base: Offset, epochs: Epochs) -> Result<Scanning, StorageError> {
+        let earlier = self.known.segments.iter().find(|segment| segment.base == base);
+        let mut segment = earlier.copied().unwrap_or_else(|| Segment::new(base, wall_clock()));
+        let mut active = Growing::new(base, 0);
+        active.exists = true;
+        let (entries, times) = (self.floor.index_entries, self.floor.time_entries);
+        if self.floor.segment == base
+            && entries > 0
+            && let Some(entry) = last_entry(self.folder, base, entries).await?
+        {
+            let last = last_time(self.folder, base, Some(times)).await?;
+            (active.index.stored, active.index.stored_times) = (entries, times);
+            active.index.last_time = last.map_or(Timestamp::NONE, |entry| entry.timestamp);
+            segment.bytes = u64::from(entry.position);
+            segment.latest = self.floor.latest;
+            return Ok(Scanning { segment, active, epochs, end: None });
+        }
+        segment = Segment::new(base, segment.created);
+        Ok(Scanning { segment, active, epochs, end: Some(base) })
+    }
 }
 
 /// What a checkpoint knows of a log, as a mark.
@@ -186,60 +259,6 @@ async fn read_if_there(path: &Path) -> Result<Vec<u8>, StorageError> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(StorageError::io(path, "read")(error)),
     }
-}
-
-/// Scans a log's last segment from the last place that its durable index knows.
-#[expect(clippy::too_many_arguments, reason = "what is known of the segment comes from four places")]
-async fn scan_last(
-    folder: &Path,
-    base: Offset,
-    size: u64,
-    known: &LogImage,
-    floor: &Mark,
-    image: &mut LogImage,
-    options: &RecoverOptions,
-    report: &mut RecoveryReport,
-) -> Result<(), StorageError> {
-    let path = SegmentFile::Log.path(folder, base);
-    let same = floor.segment == base;
-    let earlier = known.segments.iter().find(|segment| segment.base == base);
-    let mut segment = earlier.copied().unwrap_or_else(|| Segment::new(base, wall_clock()));
-    let mut active = Growing::new(base, 0);
-    active.exists = true;
-    let mut position = 0;
-    let mut expected = Some(base);
-    if same && floor.index_entries > 0 {
-        if let Some(entry) = last_entry(folder, base, floor.index_entries).await? {
-            active.index.stored = floor.index_entries;
-            active.index.stored_times = floor.time_entries;
-            let last = last_time(folder, base, Some(floor.time_entries)).await?;
-            active.index.last_time = last.map_or(Timestamp::NONE, |entry| entry.timestamp);
-            (position, expected) = (u64::from(entry.position), None);
-        }
-    }
-    if same && position > 0 {
-        segment.latest = floor.latest;
-    } else {
-        (segment.latest, segment.first_timestamp) = (Latest::NONE, Timestamp::NONE);
-    }
-    segment.bytes = position;
-    let mut scan = Scanning { segment, active, epochs: std::mem::take(&mut image.epochs), end: expected };
-    let mut reader = SegmentReader::open(path.clone(), size).await?;
-    while let Some(next) = reader.take(position, &mut scan).await? {
-        position = next;
-    }
-    let end = scan.end.unwrap_or(base);
-    if same && (position < floor.position || end < floor.end) {
-        let short = StorageError::corrupt(&path, position, Damage::Batch);
-        accept(Err::<(), _>(short), options, report)?;
-    }
-    scan.active.untidy =
-        position != size || !scan.active.index.pending.is_empty() || reader.index_differs(folder, &scan).await?;
-    image.segments.push(scan.segment);
-    image.active = scan.active;
-    image.epochs = scan.epochs;
-    image.end = end;
-    Ok(())
 }
 
 /// What a scan has found so far.
