@@ -22,8 +22,10 @@ use crate::shard::Shard;
 
 /// Bytes of a connection's receive buffer at first; it grows with what arrives.
 const RECEIVE_BYTES_MIN: usize = 2 << 10;
-/// Bytes that are received at once, unless a frame is known to be longer.
-const RECEIVE_BYTES_MAX: usize = 64 << 10;
+/// Bytes of the buffer that a receive is given at most, unless a frame is known to be longer.
+const RECEIVE_BYTES_MAX: usize = 128 << 10;
+/// Bytes offered where frames are longer than that: their beginning is copied, the rest comes straight to its place.
+const RECEIVE_BYTES_HEAD: usize = 4 << 10;
 /// Requests of one connection that may be under way; then it is not read from.
 const REQUESTS_IN_FLIGHT_MAX: usize = 256;
 /// Answers sent in one system call.
@@ -149,7 +151,11 @@ impl Connection {
     }
 
     async fn read(&self, shard: &Rc<Shard>) -> Closed {
-        let mut frames = Frames { buffer: BytesMut::with_capacity(RECEIVE_BYTES_MIN), wanted: RECEIVE_BYTES_MIN };
+        let mut frames = Frames {
+            buffer: BytesMut::with_capacity(RECEIVE_BYTES_MIN),
+            wanted: RECEIVE_BYTES_MIN,
+            least: RECEIVE_BYTES_MIN,
+        };
         loop {
             let next = {
                 let mut next = std::pin::pin!(frames.next(self, shard));
@@ -269,8 +275,10 @@ impl Connection {
 /// Cuts what arrives into frames.
 struct Frames {
     buffer: BytesMut,
-    /// How much room to offer at the next receive.
+    /// How much room to make when there is too little.
     wanted: usize,
+    /// How much room is enough: about one more frame.
+    least: usize,
 }
 
 impl Frames {
@@ -284,6 +292,7 @@ impl Frames {
                 if self.buffer.len() < whole {
                     self.fill(connection, shard, whole).await?;
                 }
+                self.expect(whole);
                 let mut content = self.buffer.split_to(whole);
                 let _ = content.split_to(frame::LENGTH_BYTES);
                 return Ok(content.freeze());
@@ -292,8 +301,22 @@ impl Frames {
         }
     }
 
+    /// The next frame will be about as long as this one.
+    fn expect(&mut self, whole: usize) {
+        let next = whole + whole / 16;
+        if next > RECEIVE_BYTES_MAX {
+            (self.least, self.wanted) = (RECEIVE_BYTES_MIN, RECEIVE_BYTES_HEAD);
+        } else {
+            self.least = next.max(RECEIVE_BYTES_MIN);
+            self.wanted = self.wanted.max(self.least.next_power_of_two());
+        }
+    }
+
     async fn receive(&mut self, connection: &Connection, shard: &Rc<Shard>) -> Result<(), Closed> {
-        self.buffer.reserve(self.wanted);
+        let offered = self.buffer.capacity() - self.buffer.len();
+        if offered < self.least {
+            self.buffer.reserve(self.wanted);
+        }
         let offered = self.buffer.capacity() - self.buffer.len();
         let (result, buffer) = connection.socket.receive(std::mem::take(&mut self.buffer)).await;
         self.buffer = buffer;
@@ -301,7 +324,7 @@ impl Frames {
         if count == 0 {
             return Err(Closed::ByPeer);
         }
-        if count == offered {
+        if count == offered && self.wanted != RECEIVE_BYTES_HEAD {
             self.wanted = (self.wanted * 2).min(RECEIVE_BYTES_MAX);
         }
         shard.metrics.connections.received_bytes.add(count as u64);

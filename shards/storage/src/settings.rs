@@ -59,7 +59,7 @@ impl StoreConfig {
             frame_bytes_max: 4 << 20,
             bulk_bytes: 256 << 10,
             bulk_bytes_max: 32 << 20,
-            write_out_bytes: 1 << 20,
+            write_out_bytes: 4 << 20,
             write_outs_max: 16,
             cache_bytes: 96 << 20,
             cold_bytes: 32 << 20,

@@ -21,7 +21,7 @@ const ALLOCATE_FROM_BYTES: u64 = 64 << 10;
 /// The most space that is reserved ahead at once.
 const ALLOCATE_STEP_BYTES_MAX: u64 = 32 << 20;
 /// The active segment's index goes to its file in pieces of this many entries.
-const INDEX_ENTRIES_STORED: usize = 512;
+const INDEX_ENTRIES_STORED: usize = 4096;
 
 /// Whether files are to be brought into their final form.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
