@@ -110,6 +110,7 @@ pub fn partitions(
     let resident_mib = mib(resident_bytes(broker.pid())?);
     tell(&format!("wrote to each in {write_seconds:.1} s; {resident_mib:.0} MiB resident"));
     let stop_ms = ms(stop(&mut broker)?);
+    tell(&format!("stopped in {:.1} s", stop_ms / 1000.0));
     let mut starts = Vec::new();
     for after in ["a clean stop", "kill -9", "kill -9 after writing"] {
         broker = command.start(&[])?;
