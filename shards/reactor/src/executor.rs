@@ -18,8 +18,17 @@ use crate::ring::Ring;
 const EXECUTOR_IO_MEMORY: usize = 64 << 10;
 /// Depth of glommio's own rings: they carry timers and one eventfd read.
 const EXECUTOR_RING_DEPTH: usize = 32;
-/// How long a queue may run while others wait.
-const PREEMPT_AFTER: Duration = Duration::from_millis(5);
+/// How long the driver's queue may run while others wait.
+pub(crate) const PREEMPT_AFTER: Duration = Duration::from_millis(5);
+/// glommio's own preemption, which must never happen. It looks at its timer before it runs the first task, and if the timer
+/// has fired by then (the thread was off its core that long) it takes its queues for empty and sleeps in its own ring, where
+/// nothing of ours wakes it: the shard hangs. So queues give way by themselves, see [`give_way`] and `Ring::drive`.
+const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// How long glommio may park although tasks can run. It does so when its preemption timer, or the cancellation of the one
+/// before, completes between arming and the first look at the queues (glommio 0.9, `run_task_queues`): it takes that for "nothing
+/// to run". Its own timer gets it out again. A shard that sleeps in its ring does not notice this timer at all.
+const PARK_MAX: Duration = Duration::from_millis(1);
 
 /// What kind of work a task does: its share of the shard when several want to run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -48,11 +57,18 @@ thread_local! {
 pub(crate) enum Runnable {
     /// No task but the driver can run.
     Nobody,
-    /// Tasks of the driver's queue can run.
+    /// Tasks of the driver's queue can run, of others none.
     Here,
+    /// Tasks of the driver's queue and of others can run.
+    Everywhere,
     /// Only tasks of other queues can run.
     Elsewhere,
 }
+
+/// Counts tasks of the driver's queue.
+const HERE: usize = 0;
+/// Counts tasks of all other queues.
+const ELSEWHERE: usize = 1;
 
 thread_local! {
     /// Tasks that were woken and not polled yet: in the driver's queue, and in all others.
@@ -64,7 +80,8 @@ pub(crate) fn runnable() -> Runnable {
     WOKEN.with(|[here, elsewhere]| match (here.get(), elsewhere.get()) {
         (0, 0) => Runnable::Nobody,
         (0, _) => Runnable::Elsewhere,
-        _ => Runnable::Here,
+        (_, 0) => Runnable::Here,
+        _ => Runnable::Everywhere,
     })
 }
 
@@ -138,10 +155,22 @@ fn counted<F: Future>(queue: usize, future: F) -> impl Future<Output = F::Output
                     *inner = Some(context.waker().clone());
                 }
             }
-            future.as_mut().poll(&mut Context::from_waker(&waker))
+            let polled = future.as_mut().poll(&mut Context::from_waker(&waker));
+            if queue == ELSEWHERE {
+                give_way();
+            }
+            polled
         })
         .await
     }
+}
+
+/// Ends the turn of the queue that runs, once its task has been polled: the next queue is chosen by shares. After each task of
+/// the queues that are not the driver's, so that none of them keeps the driver waiting for more than one task.
+fn give_way() {
+    let executor = glommio::executor();
+    // Polled once, it has said so; what wakes it is of no interest.
+    let _ = pin!(executor.yield_task_queue_now()).poll(&mut Context::from_waker(Waker::noop()));
 }
 
 /// A task on this shard: await it for its output; dropping it cancels it.
@@ -170,9 +199,9 @@ impl<T> Future for Task<T> {
 pub fn spawn<T: 'static>(class: Class, future: impl Future<Output = T> + 'static) -> Task<T> {
     let Some(queues) = QUEUES.get() else { panic!("no reactor runs on this thread") };
     let (queue, counter) = match class {
-        Class::Data => (queues.data, 0),
-        Class::Cold => (queues.cold, 1),
-        Class::Background => (queues.background, 1),
+        Class::Data => (queues.data, HERE),
+        Class::Cold => (queues.cold, ELSEWHERE),
+        Class::Background => (queues.background, ELSEWHERE),
     };
     match glommio::spawn_local_into(counted(counter, future), queue) {
         Ok(task) => Task(task),
@@ -194,9 +223,12 @@ pub async fn yield_now() {
     .await;
 }
 
-/// How long this thread's executor has run tasks since it began.
+/// How long this thread's executor has been at work since it began, sleep left out.
+///
+/// # Panics
+/// On a thread that no reactor runs on.
 pub fn busy() -> Duration {
-    glommio::executor().executor_stats().total_runtime()
+    crate::ring::current().busy()
 }
 
 /// The cores that this process may use, in order.
@@ -217,7 +249,7 @@ fn run<F: Future>(placement: Placement, bell: Arc<Doorbell>, future: F) -> io::R
     let executor = LocalExecutorBuilder::new(placement)
         .io_memory(EXECUTOR_IO_MEMORY)
         .ring_depth(EXECUTOR_RING_DEPTH)
-        .preempt_timer(PREEMPT_AFTER)
+        .preempt_timer(NEVER)
         .make()
         .map_err(|error| io::Error::other(error.to_string()))?;
     executor.run(async {
@@ -236,7 +268,7 @@ fn run<F: Future>(placement: Placement, bell: Arc<Doorbell>, future: F) -> io::R
         };
         let driver =
             glommio::spawn_local_into(drive, queues.data).map_err(|error| io::Error::other(error.to_string()))?;
-        let output = counted(1, future).await;
+        let output = counted(ELSEWHERE, future).await;
         drop(driver);
         ring.uninstall();
         QUEUES.set(None);

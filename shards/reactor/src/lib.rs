@@ -3,8 +3,8 @@
 //! The only crate of the data plane that names glommio, io-uring or libc, and the only one with `unsafe` code. Its public
 //! interface shows nothing of rings, so that another backend can stand behind it.
 //!
-//! Each shard thread runs a glommio executor (pinning, task queues with shares, timers, parking) and one io_uring of our
-//! own for sockets and disk. The ring's eventfd is read through glommio, so an idle shard sleeps in one place.
+//! Each shard thread runs a glommio executor (pinning, task queues with shares) and one io_uring of our own for sockets and
+//! disk, in which an idle shard sleeps. glommio neither sleeps nor preempts.
 
 // Starting threads and running futures on them.
 mod executor;

@@ -50,6 +50,8 @@ pub struct RingCounters {
     pub completed: u64,
     /// Times the shard went to sleep for want of work.
     pub sleeps: u64,
+    /// How long it slept, together.
+    pub slept: Duration,
 }
 
 thread_local! {
@@ -91,6 +93,7 @@ pub(crate) struct Ring {
     inlets: RefCell<Vec<Weak<dyn Inlet>>>,
     free_slots: RefCell<Vec<u16>>,
     counters: Cell<RingCounters>,
+    started: Instant,
     /// Whether the buffer table could be made at all.
     registers_buffers: bool,
 }
@@ -112,6 +115,7 @@ impl Ring {
             inlets: RefCell::new(Vec::new()),
             free_slots: RefCell::new((0..REGISTERED_BUFFERS_MAX as u16).rev().collect()),
             counters: Cell::new(RingCounters::default()),
+            started: Instant::now(),
             registers_buffers,
         });
         CURRENT.with(|current| *current.borrow_mut() = Some(Rc::clone(&ring)));
@@ -265,8 +269,8 @@ impl Ring {
         counters.enters += 1;
         counters.sleeps += 1;
         counters.submitted += uring.submission().len() as u64;
-        self.counters.set(counters);
-        let left = until.map(|until| until.saturating_duration_since(Instant::now()).max(Duration::from_nanos(1)));
+        let began = Instant::now();
+        let left = until.map(|until| until.saturating_duration_since(began).max(Duration::from_nanos(1)));
         let waited = match left {
             None => uring.submit_and_wait(1),
             Some(left) => {
@@ -274,6 +278,8 @@ impl Ring {
                 uring.submitter().submit_with_args(1, &SubmitArgs::new().timespec(&left))
             }
         };
+        counters.slept += began.elapsed();
+        self.counters.set(counters);
         match waited {
             Ok(_) => Ok(()),
             Err(error)
@@ -285,11 +291,18 @@ impl Ring {
         }
     }
 
+    /// How long the shard has been at work since its ring was made.
+    pub(crate) fn busy(&self) -> Duration {
+        self.started.elapsed().saturating_sub(self.counters.get().slept)
+    }
+
     /// Drives the ring for as long as the executor runs; ends only with an error.
     pub(crate) async fn drive(self: Rc<Ring>) -> io::Error {
+        let mut gave_way = Instant::now();
         loop {
             self.poll_inlets();
-            self.timers.fire(Instant::now());
+            let now = Instant::now();
+            self.timers.fire(now);
             let done = match executor::runnable() {
                 Runnable::Nobody => self.sleep(),
                 _ => self.turn(),
@@ -297,10 +310,17 @@ impl Ring {
             if let Err(error) = done {
                 return error;
             }
-            // Others first: those of this queue, or where only other queues have work, those.
-            match executor::runnable() {
-                Runnable::Elsewhere => glommio::executor().yield_task_queue_now().await,
-                _ => executor::yield_now().await,
+            // Others first: those of this queue, until those of other queues have waited long enough.
+            let others = match executor::runnable() {
+                Runnable::Elsewhere => true,
+                Runnable::Everywhere => now.duration_since(gave_way) >= executor::PREEMPT_AFTER,
+                Runnable::Here | Runnable::Nobody => false,
+            };
+            if others {
+                gave_way = now;
+                glommio::executor().yield_task_queue_now().await;
+            } else {
+                executor::yield_now().await;
             }
         }
     }

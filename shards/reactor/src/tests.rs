@@ -94,6 +94,47 @@ fn signal_wakes_all_who_wait() {
     .unwrap();
 }
 
+/// No queue has glommio's preemption: a task that never waits must not keep those of other queues waiting.
+#[test]
+fn queues_give_way_to_each_other() {
+    let spin = |over: &Rc<Cell<bool>>| {
+        let over = Rc::clone(over);
+        async move {
+            while !over.get() {
+                yield_now().await;
+            }
+        }
+    };
+    for (hog, other) in [(Class::Background, Class::Data), (Class::Data, Class::Background), (Class::Cold, Class::Data)]
+    {
+        block_on(async {
+            let over = Rc::new(Cell::new(false));
+            let hog = spawn(hog, spin(&over));
+            for _ in 0..3 {
+                spawn(other, sleep(Duration::from_millis(1))).await;
+            }
+            over.set(true);
+            hog.await;
+        })
+        .unwrap();
+    }
+}
+
+#[test]
+fn sleep_is_not_work() {
+    let (asleep, awake) = block_on(async {
+        let began = busy();
+        sleep(Duration::from_millis(60)).await;
+        let asleep = busy() - began;
+        let spin = monotonic();
+        while spin.elapsed() < Duration::from_millis(20) {}
+        (asleep, busy() - began - asleep)
+    })
+    .unwrap();
+    assert!(asleep < Duration::from_millis(50), "{asleep:?} of work while asleep");
+    assert!(awake >= Duration::from_millis(20), "{awake:?} of work while awake");
+}
+
 #[test]
 fn file_keeps_what_was_written() {
     let folder = tempfile::tempdir().unwrap();
