@@ -24,10 +24,8 @@ pub(crate) const PREEMPT_AFTER: Duration = Duration::from_millis(5);
 /// has fired by then (the thread was off its core that long) it takes its queues for empty and sleeps in its own ring, where
 /// nothing of ours wakes it: the shard hangs. So queues give way by themselves, see [`give_way`] and `Ring::drive`.
 const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
-
-/// How long glommio may park although tasks can run. It does so when its preemption timer, or the cancellation of the one
-/// before, completes between arming and the first look at the queues (glommio 0.9, `run_task_queues`): it takes that for "nothing
-/// to run". Its own timer gets it out again. A shard that sleeps in its ring does not notice this timer at all.
+/// How long glommio may park although tasks can run, should anything but that timer make it (the cancellation of one, say): a
+/// timer of its own gets it out again. A shard that sleeps in its ring does not notice this timer at all.
 const PARK_MAX: Duration = Duration::from_millis(1);
 
 /// What kind of work a task does: its share of the shard when several want to run.
@@ -268,8 +266,13 @@ fn run<F: Future>(placement: Placement, bell: Arc<Doorbell>, future: F) -> io::R
         };
         let driver =
             glommio::spawn_local_into(drive, queues.data).map_err(|error| io::Error::other(error.to_string()))?;
+        let unpark: glommio::Task<()> = glommio::spawn_local(async {
+            loop {
+                glommio::timer::sleep(PARK_MAX).await;
+            }
+        });
         let output = counted(ELSEWHERE, future).await;
-        drop(driver);
+        drop((unpark, driver));
         ring.uninstall();
         QUEUES.set(None);
         Ok(output)
