@@ -390,23 +390,24 @@ fn in_state(report: &Report, state: &str) -> u64 {
 }
 
 fn committed(report: &Report, samples: &mut Samples<'_>) {
-    for (group, topic, partition, offset, _) in report.committed() {
-        samples.put(&[&group.group, topic, &partition.to_string()], offset as f64);
+    for commit in report.committed() {
+        samples.put(&[commit.group, commit.topic, &commit.partition.to_string()], commit.offset as f64);
     }
 }
 
 fn lag(report: &Report, samples: &mut Samples<'_>) {
-    for (group, topic, partition, _, lag) in report.committed() {
-        if let Some(lag) = lag {
-            samples.put(&[&group.group, topic, &partition.to_string()], lag as f64);
+    for commit in report.committed() {
+        if let Some(lag) = commit.lag {
+            samples.put(&[commit.group, commit.topic, &commit.partition.to_string()], lag as f64);
         }
     }
 }
 
 fn lag_sum(report: &Report, samples: &mut Samples<'_>) {
+    let commits = report.committed();
     let mut sums = std::collections::BTreeMap::new();
-    for (group, topic, _, _, lag) in report.committed() {
-        *sums.entry((&*group.group, &**topic)).or_insert(0) += lag.unwrap_or(0);
+    for commit in &commits {
+        *sums.entry((commit.group, commit.topic)).or_insert(0) += commit.lag.unwrap_or(0);
     }
     for ((group, topic), lag) in sums {
         samples.put(&[group, topic], lag as f64);

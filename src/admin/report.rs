@@ -1,5 +1,4 @@
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
 
 use ottla_broker::metrics::{GroupGauges, PartitionGauges, Snapshot, TopicSnapshot};
 
@@ -83,16 +82,27 @@ impl Report {
         counts
     }
 
-    /// For every offset that a group committed: group, topic, partition, the offset, and how many records are behind it (none for a
-    /// partition that is not there).
-    pub(super) fn committed(&self) -> Vec<(&GroupGauges, &Arc<str>, i32, i64, Option<i64>)> {
-        let ends: std::collections::HashMap<(&str, i32), i64> =
-            self.partitions().map(|place| ((&*place.topic, place.partition), place.high_watermark)).collect();
+    /// Every offset that a group committed, with what is behind it.
+    pub(super) fn committed(&self) -> Vec<Committed<'_>> {
+        let places = self.partitions().map(|place| ((&*place.topic, place.partition), place.high_watermark));
+        let ends: HashMap<(&str, i32), i64> = places.collect();
         let commits = self.groups().flat_map(|group| group.committed.iter().map(move |commit| (group, commit)));
         let with_lag = commits.map(|(group, (topic, partition, offset))| {
             let end = ends.get(&(&**topic, *partition));
-            (group, topic, *partition, *offset, end.map(|end| (end - offset).max(0)))
+            let lag = end.map(|end| (end - offset).max(0));
+            Committed { group: &group.group, topic, partition: *partition, offset: *offset, lag }
         });
         with_lag.collect()
     }
+}
+
+/// An offset that a group committed.
+pub(super) struct Committed<'a> {
+    pub(super) group: &'a str,
+    pub(super) topic: &'a str,
+    pub(super) partition: i32,
+    /// The next offset that it reads.
+    pub(super) offset: i64,
+    /// Records from there on; none for a partition that is not there.
+    pub(super) lag: Option<i64>,
 }
