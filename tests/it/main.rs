@@ -1,4 +1,5 @@
 //! The binary from outside: started, used, killed, started again, and told nonsense.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking, and its helpers with it")]
 
 // A broker and the command line beside it.
 mod harness;
