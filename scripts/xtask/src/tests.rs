@@ -11,6 +11,7 @@ pub(crate) fn run(tally: &mut Tally) -> Result<(), Failure> {
     match nextest() {
         Some(runner) => {
             let step = runner.args(["nextest", "run", "--workspace", "--no-fail-fast", "--hide-progress-bar"]);
+            let step = step.args(["--config-file", "scripts/nextest.toml"]);
             follow(step.args(["--status-level", "slow", "--final-status-level", "fail"]), "tests", tally)?;
             follow(cargo(&["test", "--workspace", "--doc", "--no-fail-fast"]), "documentation tests", tally)
         }
