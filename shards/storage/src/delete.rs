@@ -22,6 +22,8 @@ pub(crate) async fn delete(log: &Rc<LogCore>) -> Result<(), StorageError> {
         let bases: Vec<Offset> = {
             let mut state = log.state.borrow_mut();
             log.store.release(state.tail.memory());
+            log.store.written_out(state.unwritten());
+            state.synced = 0;
             state.tail = Tail::new(0);
             state.segments.iter().map(|segment| segment.base).collect()
         };

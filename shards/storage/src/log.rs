@@ -477,6 +477,3 @@ impl State {
         self.active.index.note(entry, arrival.bytes, interval, segment.base, segment.latest);
     }
 }
-
-#[cfg(test)]
-mod tests;

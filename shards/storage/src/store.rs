@@ -18,8 +18,12 @@ use crate::recover::LogImage;
 use crate::write_behind;
 use crate::{LogSettings, StorageError, StoreConfig, stop};
 
-/// Appended bytes after which the disk's free space is looked at.
-const SPACE_CHECK_BYTES: u64 = 8 << 20;
+/// Appended bytes after which the disk's free space is looked at, at most and at least; in between a quarter of the reserve.
+const SPACE_CHECK_BYTES_MAX: u64 = 8 << 20;
+const SPACE_CHECK_BYTES_MIN: u64 = 64 << 10;
+
+/// The reserve is at most this part of the disk.
+const RESERVE_SHARE: u64 = 16;
 
 /// A flush cycle: what an append waits for. Later tickets are larger.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -116,6 +120,10 @@ pub(crate) struct Shared {
     /// One entry for each chunk of a tail, oldest first.
     pub(crate) chunks: RefCell<VecDeque<Rc<LogCore>>>,
     pub(crate) unchecked: Cell<u64>,
+    /// Bytes free on the disk when it was last looked at.
+    pub(crate) free: Cell<u64>,
+    /// Bytes appended that the segments lack.
+    pub(crate) unwritten: Cell<u64>,
     pub(crate) cold: Semaphore,
     /// The right to write frames.
     pub(crate) pen: Semaphore,
@@ -134,9 +142,11 @@ impl Store {
     pub async fn start(layout: &Layout, mut config: StoreConfig) -> Result<Store, StorageError> {
         let folder = layout.core_journal(config.core);
         file::create_dir_all(&folder).await.map_err(StorageError::io(&folder, "create"))?;
-        let free = file::free_space(&folder).map_err(StorageError::io(&folder, "look at"))?;
+        let journal_disk = file::space(&folder).map_err(StorageError::io(&folder, "look at"))?;
         (config.journal_files, config.journal_file_bytes) =
-            fitting(config.journal_files, config.journal_file_bytes, free);
+            fitting(config.journal_files, config.journal_file_bytes, journal_disk.free);
+        let data_disk = file::space(&layout.data).map_err(StorageError::io(&layout.data, "look at"))?;
+        config.reserve_bytes = config.reserve_bytes.min(data_disk.total / RESERVE_SHARE);
         config.frame_bytes_max = config.frame_bytes_max.min(config.journal_file_bytes as usize / 4);
         config.frame_bytes = config.frame_bytes.min(config.frame_bytes_max);
         config.bulk_bytes = config.bulk_bytes.min(config.frame_bytes / 2);
@@ -268,6 +278,8 @@ impl Shared {
             tail_memory: Cell::new(0),
             chunks: RefCell::default(),
             unchecked: Cell::new(0),
+            free: Cell::new(0),
+            unwritten: Cell::new(0),
             cold: Semaphore::new(config.cold_bytes as u64),
             pen: Semaphore::new(1),
             line: Semaphore::new(1),
@@ -324,9 +336,14 @@ impl Shared {
         if self.flusher_idle.get() {
             self.work.notify();
         }
+        self.unwritten.set(self.unwritten.get() + bytes as u64);
         let unchecked = self.unchecked.get() + bytes as u64;
         self.unchecked.set(unchecked);
-        let mut chore = unchecked >= SPACE_CHECK_BYTES;
+        let mut chore = false;
+        if unchecked >= (self.config.reserve_bytes / 4).clamp(SPACE_CHECK_BYTES_MIN, SPACE_CHECK_BYTES_MAX) {
+            write_behind::look_at_disk(self);
+            chore = self.disk_full.get();
+        }
         if write_out {
             self.queue.borrow_mut().push_back(Rc::clone(log));
             chore = true;
@@ -340,6 +357,11 @@ impl Shared {
         if chore {
             self.chores.notify();
         }
+    }
+
+    /// So many bytes are in the segments now, or will never be.
+    pub(crate) fn written_out(&self, bytes: u64) {
+        self.unwritten.set(self.unwritten.get().saturating_sub(bytes));
     }
 
     /// Gives back memory of tails.

@@ -29,9 +29,6 @@ pub(crate) async fn run(store: Rc<Shared>) {
     look_at_disk(&store);
     loop {
         let called = store.chores.wait();
-        if store.unchecked.get() > 0 && !store.disk_full.get() {
-            look_at_disk(&store);
-        }
         give_back_memory(&store);
         press(&store);
         write_outs.launch(&store);
@@ -51,11 +48,12 @@ pub(crate) async fn run(store: Rc<Shared>) {
     }
 }
 
-/// Refuses appends while less than the reserve is free.
-fn look_at_disk(store: &Rc<Shared>) {
+/// Refuses appends while less than the reserve is free besides what was accepted already.
+pub(crate) fn look_at_disk(store: &Shared) {
     store.unchecked.set(0);
     let Ok(free) = file::free_space(&store.layout.data) else { return };
-    let full = free < store.config.reserve_bytes;
+    store.free.set(free);
+    let full = free < store.config.reserve_bytes + store.unwritten.get();
     if full != store.disk_full.replace(full) {
         if full {
             tracing::warn!(free, reserve = store.config.reserve_bytes, "the disk is full; appends are refused");

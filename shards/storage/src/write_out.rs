@@ -1,5 +1,6 @@
 //! Writing a log out: its tail into its segments' files, durably, and the files that belong to a finished segment.
 
+use std::cell::Cell;
 use std::ops::Range;
 use std::path::Path;
 use std::rc::Rc;
@@ -20,6 +21,8 @@ use crate::tail::{Run, Seam};
 const ALLOCATE_FROM_BYTES: u64 = 64 << 10;
 /// The most space that is reserved ahead at once.
 const ALLOCATE_STEP_BYTES_MAX: u64 = 32 << 20;
+/// Space ahead of one log is at most this part of what is free: with many logs it adds up.
+const ALLOCATE_SHARE: u64 = 256;
 /// The active segment's index goes to its file in pieces of this many entries.
 const INDEX_ENTRIES_STORED: usize = 4096;
 
@@ -44,8 +47,9 @@ struct Plan {
     bytes: u64,
     /// Whether the file is to be made.
     create: bool,
-    /// Space to reserve: from, to.
+    /// Space to reserve: from, to; and up to where it was.
     allocate: Option<Range<u64>>,
+    allocated: Cell<u64>,
     /// Whether the segment's files get their final form.
     finish: bool,
     rolled: bool,
@@ -145,6 +149,7 @@ fn plan(log: &Rc<LogCore>, until: u64, finish: Finish) -> Option<Plan> {
     if let (true, Some(latest)) = (finishing, latest) {
         growing.index.note_time(base, latest);
     }
+    let ahead = ALLOCATE_STEP_BYTES_MAX.min(log.store.free.get() / ALLOCATE_SHARE);
     let (seam, runs) = state.tail.runs(state.synced..to);
     let bytes = to - growing.at;
     let sequence = log.store.files.borrow().sequence();
@@ -158,7 +163,8 @@ fn plan(log: &Rc<LogCore>, until: u64, finish: Finish) -> Option<Plan> {
         runs,
         bytes,
         create: !growing.exists,
-        allocate: growing.reserve(bytes, log.settings.get().segment_bytes, finishing),
+        allocated: Cell::new(growing.allocated),
+        allocate: growing.reserve(bytes, log.settings.get().segment_bytes, ahead).filter(|_| !finishing),
         finish: finishing,
         rolled,
         index: growing.index_bytes(finishing),
@@ -170,13 +176,13 @@ fn plan(log: &Rc<LogCore>, until: u64, finish: Finish) -> Option<Plan> {
 
 impl Growing {
     /// The space to reserve before the segment grows to `bytes`: as much again as it has, within bounds.
-    fn reserve(&self, bytes: u64, segment_bytes: u64, finishing: bool) -> Option<Range<u64>> {
+    fn reserve(&self, bytes: u64, segment_bytes: u64, ahead_max: u64) -> Option<Range<u64>> {
         let needed = bytes.next_multiple_of(BLOCK as u64);
-        if finishing || needed <= self.allocated || needed < ALLOCATE_FROM_BYTES {
+        if needed <= self.allocated || needed < ALLOCATE_FROM_BYTES {
             return None;
         }
-        let ahead = needed + needed.min(ALLOCATE_STEP_BYTES_MAX);
-        let to = ahead.min(segment_bytes.next_multiple_of(BLOCK as u64)).max(needed);
+        let ahead = needed + needed.min(ahead_max);
+        let to = ahead.min(segment_bytes).max(needed);
         Some(self.allocated..to)
     }
 
@@ -312,14 +318,13 @@ pub(crate) async fn write_plain(path: &Path, bytes: &[u8], durable: bool) -> Res
 fn apply(log: &Rc<LogCore>, plan: Plan) {
     let mut guard = log.state.borrow_mut();
     let state = &mut *guard;
+    log.store.written_out(plan.places.end - plan.places.start);
     state.synced = plan.places.end;
     state.synced_end = plan.end;
     let growing = state.rolled.front_mut().unwrap_or(&mut state.active);
     growing.exists = true;
     growing.untidy = !plan.finish;
-    if let Some(space) = &plan.allocate {
-        growing.allocated = space.end;
-    }
+    growing.allocated = plan.allocated.get();
     if let Some(index) = &plan.index {
         let (entries, times) =
             (index.entries.len() / crate::INDEX_ENTRY_BYTES, index.times.len() / crate::TIME_ENTRY_BYTES);

@@ -153,6 +153,3 @@ pub(crate) fn mark_entry(log: &LogCore, mark: &Mark) -> EntryHeader {
         offset: mark.end,
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -60,7 +60,7 @@ pub(super) async fn replay(
         }
         let mark = marks.get(&spec.key).copied();
         let image = examine(layout, spec, checkpoint, mark, found, options, report).await?;
-        let log = LogCore::new(&store, spec, image, LogSettings { segment_bytes: u64::MAX, ..LogSettings::default() });
+        let log = LogCore::new(&store, spec, image, LogSettings::default());
         logs.insert(spec.key, Rc::new(log));
     }
     let (waiting, broken) = (HashMap::new(), HashSet::new());

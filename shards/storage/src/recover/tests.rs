@@ -188,23 +188,6 @@ fn deleting_leaves_nothing_and_the_log_says_so() {
 }
 
 #[test]
-fn a_full_disk_refuses_appends_and_recovers() {
-    let folder = tempfile::tempdir().unwrap();
-    let layout = Layout::below(folder.path());
-    let specs = [spec(0)];
-    ottla_reactor::block_on(async {
-        let recovery = recover(&layout, &specs, &STRICT).await.unwrap();
-        let plenty = StoreConfig { reserve_bytes: u64::MAX, ..config(recovery.generation) };
-        let store = Store::start(&layout, plenty).await.unwrap();
-        let log = store.open_log(&specs[0], None, LogSettings::default());
-        spawn(Class::Background, async {}).await;
-        assert!(store.gauges().disk_full);
-        assert!(matches!(append(&log, &batch(1, 1, 1)), Err(StorageError::DiskFull)));
-    })
-    .unwrap();
-}
-
-#[test]
 fn another_process_is_named_and_a_newer_format_refused() {
     let folder = tempfile::tempdir().unwrap();
     let layout = Layout::below(folder.path());
