@@ -104,7 +104,7 @@ fn docs(arguments: &[String]) -> Result<(), Failure> {
 }
 
 fn bench_smoke() -> Result<(), Failure> {
-    cargo(&["bench", "--package", "ottla-bench", "--quiet", "--", "--test"]).run("benches, once each")
+    cargo(&["bench", "--package", "ottla-bench", "--bench", "*", "--quiet", "--", "--test"]).run("benches, once each")
 }
 
 /// Every test. The last line says how it went.
