@@ -24,6 +24,8 @@ pub(super) struct Examination<'a> {
     known: LogImage,
     /// What must at least be there.
     floor: Mark,
+    /// Whether that is from a journal.
+    marked: bool,
     options: &'a RecoverOptions,
     report: &'a mut RecoveryReport,
 }
@@ -37,12 +39,15 @@ impl<'a> Examination<'a> {
         report: &'a mut RecoveryReport,
     ) -> Examination<'a> {
         let floor = mark.unwrap_or_else(|| mark_of(&known));
-        Examination { folder, known, floor, options, report }
+        Examination { folder, known, floor, marked: mark.is_some(), options, report }
     }
 
     /// Finds out what the files hold.
     pub(super) async fn run(mut self) -> Result<LogImage, StorageError> {
         let files = Listing::read(self.folder).await?;
+        if !self.marked && files.are_untouched(&self.known) {
+            return Ok(self.known);
+        }
         let start = self.known.start.max(self.floor.start);
         let mut image = LogImage { start, segments: Vec::new(), has_folder: true, ..self.known.clone() };
         accept(files.check_complete(self.folder, &self.known, start), self.options, self.report)?;
@@ -186,6 +191,15 @@ impl Listing {
 
     fn bytes_of(&self, base: Offset) -> u64 {
         self.bases.binary_search(&base).map_or(0, |i| self.sizes[i])
+    }
+
+    /// Whether nothing was written since the checkpoint: writing pads a file to whole blocks, and only a new checkpoint follows
+    /// when it is cut again.
+    fn are_untouched(&self, known: &LogImage) -> bool {
+        let there = known.segments.iter().filter(|segment| segment.bytes > 0).map(|segment| segment.base);
+        let padded = |last: &Segment| last.bytes.is_multiple_of(BLOCK as u64);
+        let last = known.segments.last().filter(|last| !padded(last));
+        last.is_some_and(|last| self.bytes_of(last.base) == last.bytes) && there.eq(self.bases.iter().copied())
     }
 
     /// Whether the segments that the checkpoint knows are there, but those whose removal had begun.

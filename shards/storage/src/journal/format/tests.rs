@@ -73,10 +73,8 @@ fn marks_survive_the_round() {
 proptest! {
     #[test]
     fn any_bytes_are_read_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-        for entry in Entries::new(&bytes) {
-            if let Some((header, payload)) = entry {
-                prop_assert_eq!(header.length as usize, payload.len());
-            }
+        for (header, payload) in Entries::new(&bytes).flatten() {
+            prop_assert_eq!(header.length as usize, payload.len());
         }
         let _ = FileHeader::read(&bytes);
         if let Some(frame) = FrameHeader::peek(&bytes, &header()) {
