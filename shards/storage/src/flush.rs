@@ -50,7 +50,7 @@ async fn flush(store: &Rc<Shared>, cycle: Cycle) -> Result<(), StorageError> {
         note_places(store, &touched, &marked);
         let (sealed, len) = frame.seal(found.header);
         let began = monotonic();
-        let at_once = len <= File::DURABLE_WRITE_BYTES_MAX && std::env::var_os("OTTLA_NO_DSYNC").is_none();
+        let at_once = len <= File::DURABLE_WRITE_BYTES_MAX;
         let (result, back) = if at_once {
             found.file.file.write_durably(sealed, 0..len, found.position).await
         } else {
