@@ -282,7 +282,7 @@ fn read_log(path: &Path, first: u64, image: &mut Image) -> Result<(u64, u64), Lo
     }
     let mut frames = Frames::open(&bytes, Kind::Log, first).map_err(damaged)?;
     let mut next = first;
-    while let Some(frame) = frames.next() {
+    for frame in frames.by_ref() {
         let frame = match frame {
             Ok(frame) => frame,
             // Never answered, so never promised.

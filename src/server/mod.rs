@@ -68,7 +68,10 @@ pub fn run(loaded: Loaded) -> Result<(), Stopped> {
     let kernel = probe::kernel().map_err(|error| Stopped::because(probe::explain(&error)))?;
     let nofile = probe::raise_nofile();
     if nofile < NOFILE_WANTED {
-        tracing::warn!(nofile, "few files may be open: run `ulimit -n 1048576`, or `LimitNOFILE=1048576` in the unit file");
+        tracing::warn!(
+            nofile,
+            "few files may be open: run `ulimit -n 1048576`, or `LimitNOFILE=1048576` in the unit file"
+        );
     }
     let ground = Ground::prepare(&loaded)?;
     let (listeners, bound) = bind(&loaded.settings.node.listeners)?;
@@ -92,10 +95,16 @@ impl Ground {
             layout.journal.clone_from(journal);
         }
         on_reactor(layout.create())?.map_err(|error| {
-            Stopped::because(error).next(format!("choose a folder that this user may write to: --data DIR (now {})", layout.data.display()))
+            Stopped::because(error).next(format!(
+                "choose a folder that this user may write to: --data DIR (now {})",
+                layout.data.display()
+            ))
         })?;
-        let lock = layout.lock().map_err(|error| Stopped::because(error).next("stop that broker, or use another folder: --data DIR"))?;
-        let identity = Identity::load_or_create(&layout.meta_properties(), settings.node.id).map_err(Stopped::because)?;
+        let lock = layout
+            .lock()
+            .map_err(|error| Stopped::because(error).next("stop that broker, or use another folder: --data DIR"))?;
+        let identity =
+            Identity::load_or_create(&layout.meta_properties(), settings.node.id).map_err(Stopped::because)?;
         let options = controller::Options {
             folder: layout.metadata(),
             cluster_id: identity.cluster_id,
@@ -104,7 +113,7 @@ impl Ground {
         };
         let controller = Controller::open(options).map_err(Stopped::because)?;
         let specs = logs(controller.image());
-        let options = RecoverOptions { accept_loss: accepts_loss(loaded), ..RecoverOptions::default() };
+        let options = RecoverOptions { accept_loss: accepts_loss(loaded) };
         let recovery = on_reactor(ottla_storage::recover(&layout, &specs, &options))?.map_err(|error| {
             Stopped::because(error)
                 .next(format!("look closer with `ottla log verify {}`; nothing was changed", layout.data.display()))
@@ -152,14 +161,20 @@ fn logs(image: &Image) -> Vec<LogSpec> {
     specs
 }
 
+/// Listening sockets by the names of their listeners.
+type Named = Vec<(String, Listener)>;
+
 /// Takes every address; where one cannot be had, says which and why.
-fn bind(endpoints: &[Endpoint]) -> Result<(Vec<(String, Listener)>, Vec<SocketAddr>), Stopped> {
+fn bind(endpoints: &[Endpoint]) -> Result<(Named, Vec<SocketAddr>), Stopped> {
     let mut listeners = Vec::with_capacity(endpoints.len());
     let mut bound = Vec::with_capacity(endpoints.len());
     for endpoint in endpoints {
         if endpoint.protocol != SecurityProtocol::Plaintext {
-            return Err(Stopped::because(format!("listener {endpoint}: {} is not served yet", endpoint.protocol.name()))
-                .next("use a PLAINTEXT listener"));
+            return Err(Stopped::because(format!(
+                "listener {endpoint}: {} is not served yet",
+                endpoint.protocol.name()
+            ))
+            .next("use a PLAINTEXT listener"));
         }
         let listener = bind_one(endpoint)?;
         bound.push(listener.local_address().map_err(Stopped::because)?);
@@ -171,7 +186,8 @@ fn bind(endpoints: &[Endpoint]) -> Result<(Vec<(String, Listener)>, Vec<SocketAd
 fn bind_one(endpoint: &Endpoint) -> Result<Listener, Stopped> {
     let host = if endpoint.host.is_empty() { "0.0.0.0" } else { &endpoint.host };
     let addresses = (host, endpoint.port).to_socket_addrs().map_err(|error| {
-        Stopped::because(format!("listener {endpoint}: {host} is no address of this host: {error}")).next("choose another: --listen HOST:PORT")
+        Stopped::because(format!("listener {endpoint}: {host} is no address of this host: {error}"))
+            .next("choose another: --listen HOST:PORT")
     })?;
     let mut last = None;
     for address in addresses {
@@ -233,10 +249,8 @@ async fn serve(
             .next("nothing was acknowledged after the failure; mend the disk and start again: what was acknowledged is recovered")),
         died = control(controller, waiting, asked, letterboxes.clone()) => died,
     };
-    if outcome.is_err() {
-        // Nothing may be flushed after a failed flush: end at once.
-        return outcome;
-    }
+    // Nothing may be flushed after a failed flush: end at once.
+    outcome?;
     stop(letterboxes, threads).await
 }
 
@@ -268,7 +282,10 @@ fn cores(settings: &BrokerSettings) -> Vec<Option<usize>> {
     (0..count).map(|shard| if count <= cores.len() { cores.get(shard).copied() } else { None }).collect()
 }
 
-async fn admin_endpoint(settings: &BrokerSettings, queries: mpsc::Sender<admin::Query>) -> Result<Option<SocketAddr>, Stopped> {
+async fn admin_endpoint(
+    settings: &BrokerSettings,
+    queries: mpsc::Sender<admin::Query>,
+) -> Result<Option<SocketAddr>, Stopped> {
     let Some(address) = &settings.own.admin else { return Ok(None) };
     let listener = match tokio::net::TcpListener::bind(address).await {
         Ok(listener) => listener,
@@ -302,7 +319,8 @@ fn summary(
     recovered: &str,
     begun: Instant,
 ) {
-    let pinned: Vec<String> = cores.iter().map(|core| core.map_or_else(|| "any".to_owned(), |core| core.to_string())).collect();
+    let pinned: Vec<String> =
+        cores.iter().map(|core| core.map_or_else(|| "any".to_owned(), |core| core.to_string())).collect();
     let direct = probe::direct_io(&layout.data);
     if !direct {
         tracing::warn!(folder = %layout.data.display(), "this file system has no O_DIRECT: files go through the page cache");
@@ -333,7 +351,8 @@ fn summary(
 }
 
 async fn until_signal() -> Result<(), Stopped> {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
         return Err(Stopped::because("signals cannot be received"));
     };
     tokio::select! {
@@ -370,7 +389,7 @@ async fn publish(letterboxes: Letterboxes, image: Arc<Image>) {
     let mut applied = Vec::with_capacity(letterboxes.len());
     for letterbox in &letterboxes {
         let (done, wait) = oneshot::channel();
-        let mut letter = Letter::Image { image: Arc::clone(&image), applied: Box::new(move |()| drop(done.send(()))) };
+        let mut letter = Letter::Image { image: Arc::clone(&image), applied: Box::new(move |()| _ = done.send(())) };
         while let Err(back) = letterbox.post(letter) {
             letter = back;
             tokio::time::sleep(Duration::from_millis(1)).await;

@@ -7,7 +7,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::admin::{BrokerState, ClusterGauges, Query, Report};
 
 /// Answers what the admin endpoint asks, for as long as it asks.
-pub(super) async fn answer(mut queries: mpsc::Receiver<Query>, letterboxes: Letterboxes, image: watch::Receiver<Arc<Image>>) {
+pub(super) async fn answer(
+    mut queries: mpsc::Receiver<Query>,
+    letterboxes: Letterboxes,
+    image: watch::Receiver<Arc<Image>>,
+) {
     while let Some(query) = queries.recv().await {
         match query {
             Query::Ready(answer) => drop(answer.send(Ok(()))),

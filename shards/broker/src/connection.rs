@@ -17,7 +17,7 @@ use ottla_reactor::socket::{Piece, Socket};
 use ottla_reactor::{Class, Permit, Signal, monotonic, spawn};
 use ottla_wire::frame;
 
-use crate::dispatch::{self, Dispatched};
+use crate::dispatch;
 use crate::shard::Shard;
 
 /// Bytes of a connection's receive buffer at first; it grows with what arrives.
@@ -178,11 +178,10 @@ impl Connection {
                 return Closed::ByPeer;
             }
             match dispatch::dispatch(shard, self, request).await {
-                Ok(Dispatched::Answer(answer)) => {
+                Ok(answer) => {
                     self.queue.borrow_mut().push_back(Queued { answer, permit });
                     self.changed.notify();
                 }
-                Ok(Dispatched::Silence) => drop(permit),
                 Err(reason) => return reason,
             }
         }

@@ -9,20 +9,12 @@ use std::time::Instant;
 use bytes::{Bytes, BytesMut};
 use ottla_reactor::monotonic;
 use ottla_reactor::socket::Piece;
-use ottla_wire::messages::{self, Request};
+use ottla_wire::messages;
 use ottla_wire::{ApiKey, RequestHeader, WireError, frame};
 
 use crate::api;
 use crate::connection::{Answer, Closed, Connection};
 use crate::shard::Shard;
-
-/// What came of a request.
-pub(crate) enum Dispatched {
-    /// It is answered, or will be.
-    Answer(Answer),
-    /// It wants no answer (acks=0).
-    Silence,
-}
 
 /// What a handler may know of a request besides its body.
 pub(crate) struct Context<'c> {
@@ -48,7 +40,7 @@ impl Context<'_> {
 }
 
 /// Answers one request. A panic in a handler is a defect; it costs that one connection and is logged.
-pub(crate) async fn dispatch(shard: &Rc<Shard>, connection: &Connection, request: Bytes) -> Result<Dispatched, Closed> {
+pub(crate) async fn dispatch(shard: &Rc<Shard>, connection: &Connection, request: Bytes) -> Result<Answer, Closed> {
     let mut inner = std::pin::pin!(route(shard, connection, request));
     poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| inner.as_mut().poll(context))) {
         Ok(polled) => polled,
@@ -74,7 +66,7 @@ macro_rules! message_routes {
     };
 }
 
-async fn route(shard: &Rc<Shard>, connection: &Connection, request: Bytes) -> Result<Dispatched, Closed> {
+async fn route(shard: &Rc<Shard>, connection: &Connection, request: Bytes) -> Result<Answer, Closed> {
     let header = RequestHeader::parse(&request).map_err(Closed::Invalid)?;
     let context = Context {
         api: header.api,
@@ -131,7 +123,7 @@ pub(crate) fn respond<R: messages::Response>(
     shard: &Shard,
     context: &Context<'_>,
     response: &R,
-) -> Result<Dispatched, Closed> {
+) -> Result<Answer, Closed> {
     respond_in(shard, context, response, context.version)
 }
 
@@ -140,7 +132,7 @@ fn respond_in<R: messages::Response>(
     context: &Context<'_>,
     response: &R,
     version: i16,
-) -> Result<Dispatched, Closed> {
+) -> Result<Answer, Closed> {
     let mut out = BytesMut::with_capacity(256);
     let open = frame::begin_response(&mut out, context.api, version, context.correlation_id);
     messages::encode(response, version, &mut out).map_err(|error| {
@@ -149,8 +141,5 @@ fn respond_in<R: messages::Response>(
     })?;
     open.close(&mut out, 0);
     shard.metrics.answered(context.api, context.version, context.received.elapsed());
-    Ok(Dispatched::Answer(Answer::Ready(vec![Piece::Bytes(out.freeze())])))
+    Ok(Answer::Ready(vec![Piece::Bytes(out.freeze())]))
 }
-
-/// The response type of a request type, for handlers that name neither.
-pub(crate) type ResponseOf<R> = <R as Request>::Response;

@@ -88,11 +88,6 @@ impl Hosts {
         self.open.borrow().iter().map(|(key, host)| (*key, Rc::clone(host))).collect()
     }
 
-    /// How many there are.
-    pub(crate) fn len(&self) -> usize {
-        self.open.borrow().len()
-    }
-
     /// Keeps what recovery found for the partitions that are about to be opened.
     pub(crate) fn recovered(&self, logs: HashMap<TopicPartition, LogImage>) {
         *self.recovered.borrow_mut() = logs;

@@ -16,13 +16,13 @@ use ottla_units::ShardId;
 use crate::shard::Shard;
 
 /// Messages that wait in one direction between two shards; more wait with their sender.
-pub const MESSAGES_MAX: usize = 1024;
+pub(crate) const MESSAGES_MAX: usize = 1024;
 
 /// What runs on the other shard: it does at once what must keep its order, and gives back the rest.
 type Begin = Box<dyn FnOnce(Rc<Shard>, Origin) -> Task<()> + Send>;
 
 /// What goes from one shard to another.
-pub enum Message {
+pub(crate) enum Message {
     /// Do this.
     Call(u32, Begin),
     /// The answer to a call.
@@ -33,7 +33,7 @@ pub enum Message {
 
 /// Who called, and under which number.
 #[derive(Clone, Copy)]
-pub struct Origin {
+pub(crate) struct Origin {
     shard: ShardId,
     call: u32,
 }
@@ -41,7 +41,7 @@ pub struct Origin {
 /// This shard's lines to all others.
 ///
 /// *Lives on: each shard. Talks by: bounded channels, one for each ordered pair of shards.*
-pub struct Links {
+pub(crate) struct Links {
     peers: Vec<Option<Peer>>,
     calls: RefCell<Calls>,
 }
@@ -95,7 +95,7 @@ impl Outgoing {
 
 impl Links {
     /// The lines of one shard, by the number of the other; none to itself.
-    pub fn new(lines: Vec<Option<(Sender<Message>, Receiver<Message>)>>) -> Links {
+    pub(crate) fn new(lines: Vec<Option<(Sender<Message>, Receiver<Message>)>>) -> Links {
         let peers = lines.into_iter().map(|line| {
             line.map(|(sender, receiver)| Peer {
                 sender: Rc::new(Outgoing { sender, waiting: RefCell::new(VecDeque::new()) }),
@@ -107,12 +107,12 @@ impl Links {
     }
 
     /// How many shards there are, this one counted.
-    pub fn shards(&self) -> usize {
+    pub(crate) fn shards(&self) -> usize {
         self.peers.len()
     }
 
     /// Messages that wait here because a channel is full.
-    pub fn waiting(&self) -> usize {
+    pub(crate) fn waiting(&self) -> usize {
         self.peers.iter().flatten().map(|peer| peer.sender.waiting.borrow().len()).sum()
     }
 

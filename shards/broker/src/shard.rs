@@ -25,7 +25,7 @@ use crate::sessions::Sessions;
 /// Everything one core has.
 ///
 /// *Lives on: each shard. Talks by: [`Links`] to other shards, letters from the control thread, [`Controller`] to it.*
-pub struct Shard {
+pub(crate) struct Shard {
     pub(crate) id: ShardId,
     pub(crate) broker_id: BrokerId,
     pub(crate) links: Links,

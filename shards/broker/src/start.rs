@@ -63,7 +63,7 @@ pub struct Running {
 /// One shard's things, until its thread takes them.
 struct Seat {
     inbox: Inbox<Letter>,
-    lines: Vec<Option<(Outlet<Message>, Inflow<Message>)>>,
+    lines: Lines,
     logs: HashMap<TopicPartition, LogImage>,
     config: ConfigSeed,
     listeners: Vec<(String, Listener)>,
@@ -87,7 +87,7 @@ impl Census {
         ShardId::new(least.map_or(0, |(index, _)| u16::try_from(index).unwrap_or(0)))
     }
 
-    fn from_address(&self, address: IpAddr) -> usize {
+    fn count_of(&self, address: IpAddr) -> usize {
         self.addresses.lock().unwrap_or_else(PoisonError::into_inner).get(&address).copied().unwrap_or(0)
     }
 
@@ -175,8 +175,11 @@ pub fn launch(launch: Launch) -> io::Result<Running> {
     Ok(Running { letterboxes, shards })
 }
 
-/// The channels of every shard, by the number of the other; none to itself.
-fn lines(bells: &[Arc<Doorbell>]) -> Vec<Vec<Option<(Outlet<Message>, Inflow<Message>)>>> {
+/// The channels of one shard, by the number of the other; none to itself.
+type Lines = Vec<Option<(Outlet<Message>, Inflow<Message>)>>;
+
+/// The channels of every shard.
+fn lines(bells: &[Arc<Doorbell>]) -> Vec<Lines> {
     let count = bells.len();
     let mut outlets: Vec<Vec<Option<Outlet<Message>>>> =
         (0..count).map(|_| (0..count).map(|_| None).collect()).collect();
@@ -322,7 +325,7 @@ fn admit(shard: &Rc<Shard>, accepted: &Accepted, census: &Census) -> bool {
         tracing::debug!(peer = %accepted.peer(), max.connections = network.connections_max, "refused a connection");
         return false;
     }
-    if census.from_address(address) >= per_address as usize {
+    if census.count_of(address) >= per_address as usize {
         shard.metrics.connections.refused_per_address.increment();
         tracing::debug!(peer = %accepted.peer(), max.connections.per.ip = per_address, "refused a connection");
         return false;

@@ -4,6 +4,7 @@
 //! where that is less than `min_bytes` waits on those shards for more. Records are never copied: the answer is written
 //! around the places where they lie.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -22,7 +23,7 @@ use ottla_wire::fetch::{self as wire, AbortedTransaction, DivergingEpoch, Fetch,
 use ottla_wire::{ApiKey, Topic, TopicRef, frame};
 
 use crate::connection::{Answer, Closed};
-use crate::dispatch::{Context, Dispatched};
+use crate::dispatch::Context;
 use crate::sessions::{Session, Sessions, Told, Wanted};
 use crate::shard::Shard;
 
@@ -34,7 +35,7 @@ const SESSIONS: i16 = 7;
 const FINAL_EPOCH: i32 = -1;
 
 /// Answers a fetch.
-pub(crate) async fn answer(shard: &Rc<Shard>, context: &Context<'_>, body: Bytes) -> Result<Dispatched, Closed> {
+pub(crate) async fn answer(shard: &Rc<Shard>, context: &Context<'_>, body: Bytes) -> Result<Answer, Closed> {
     let mut request = context.connection.fetch.take();
     request.decode(&body, context.version).map_err(Closed::Invalid)?;
     let home = Sessions::shard_of(request.session_id, shard.links.shards());
@@ -58,7 +59,7 @@ pub(crate) async fn answer(shard: &Rc<Shard>, context: &Context<'_>, body: Bytes
     respond(shard, context, basis, parts)
 }
 
-fn whole_error(shard: &Rc<Shard>, context: &Context<'_>, code: ErrorCode) -> Result<Dispatched, Closed> {
+fn whole_error(shard: &Rc<Shard>, context: &Context<'_>, code: ErrorCode) -> Result<Answer, Closed> {
     shard.metrics.failed(ApiKey::Fetch, code);
     Ok(encode(shard, context, code, 0, &[], Vec::new(), |_, _| false))
 }
@@ -112,7 +113,7 @@ fn listed(request: &Fetch, body: &Bytes) -> Vec<Wanted> {
     let ascending =
         request.partitions.windows(2).all(|pair| (pair[0].topic, pair[0].index) < (pair[1].topic, pair[1].index));
     let suspicious = !ascending || request.topics.len() > 1;
-    let mut seen = std::collections::HashMap::new();
+    let mut seen = HashMap::new();
     for partition in &request.partitions {
         let topic = partition.topic as usize;
         let entry =
@@ -152,10 +153,13 @@ impl Session {
     }
 }
 
+/// How a request names a partition.
+type Name = (Arc<str>, TopicId, PartitionIndex);
+
 /// Finds partitions of a session: by looking along it for a few, by a map for many.
 #[derive(Default)]
 struct Places {
-    map: Option<std::collections::HashMap<(Arc<str>, TopicId, PartitionIndex), usize>>,
+    map: Option<HashMap<Name, usize>>,
 }
 
 impl Places {
@@ -256,12 +260,15 @@ impl Part {
 
 type Parts = Vec<(usize, Part)>;
 
+/// Parts that are being read.
+type Reading = Pin<Box<dyn Future<Output = Parts>>>;
+
 /// Reads what is wanted, waiting until there is enough or it is time.
 async fn collect(shard: &Rc<Shard>, limits: &Limits, wanted: &[Wanted], version: i16) -> Vec<Part> {
     let mut parts: Vec<Part> = vec![Part::default(); wanted.len()];
     let asks = ask(shard, wanted, version, &mut parts);
     let limits = *limits;
-    let mut reads: Vec<(ShardId, Pin<Box<dyn Future<Output = Parts>>>)> = Vec::with_capacity(asks.len());
+    let mut reads: Vec<(ShardId, Reading)> = Vec::with_capacity(asks.len());
     for (owner, asks) in &asks {
         let asks = Arc::clone(asks);
         reads
@@ -307,7 +314,7 @@ async fn wait_for_more(
     left: Duration,
 ) -> Option<Parts> {
     let limits = *limits;
-    let mut waits: Vec<Pin<Box<dyn Future<Output = Parts>>>> = Vec::with_capacity(asks.len());
+    let mut waits: Vec<Reading> = Vec::with_capacity(asks.len());
     for (owner, asks) in asks {
         let seen: Vec<Offset> = asks.iter().map(|ask| seen_end(&parts[ask.place], limits.isolation)).collect();
         let asks = Arc::clone(asks);
@@ -462,7 +469,7 @@ fn trim(parts: &mut [Part], bytes_max: usize) {
 }
 
 /// Writes the answer and puts the session back.
-fn respond(shard: &Rc<Shard>, context: &Context<'_>, basis: Basis, parts: Vec<Part>) -> Result<Dispatched, Closed> {
+fn respond(shard: &Rc<Shard>, context: &Context<'_>, basis: Basis, parts: Vec<Part>) -> Result<Answer, Closed> {
     let told = |part: &Part| Told {
         high_watermark: part.high_watermark,
         last_stable: part.last_stable,
@@ -530,7 +537,7 @@ fn encode(
     wanted: &[Wanted],
     mut parts: Vec<Part>,
     told: impl Fn(usize, &Part) -> bool,
-) -> Dispatched {
+) -> Answer {
     let places: Vec<usize> = (0..wanted.len()).filter(|place| told(*place, &parts[*place])).collect();
     let same = |a: usize, b: usize| wanted[a].id == wanted[b].id && wanted[a].name == wanted[b].name;
     let groups: Vec<&[usize]> = places.chunk_by(|a, b| same(*a, *b)).collect();
@@ -560,7 +567,7 @@ fn encode(
         }
     }
     shard.metrics.answered(ApiKey::Fetch, context.version, context.received.elapsed());
-    Dispatched::Answer(Answer::Ready(pieces))
+    Answer::Ready(pieces)
 }
 
 fn write_part(writer: &mut ResponseWriter<'_>, index: PartitionIndex, part: &Part) {

@@ -18,7 +18,7 @@ use ottla_wire::produce::{PartitionAnswer, Produce, RecordError, ResponseWriter}
 use ottla_wire::{ApiKey, Span, TopicRef, frame};
 
 use crate::connection::{Answer, Closed};
-use crate::dispatch::{Context, Dispatched};
+use crate::dispatch::Context;
 use crate::shard::Shard;
 
 /// Decoded requests whose memory a shard keeps.
@@ -64,7 +64,7 @@ impl Outcome {
 
 /// Takes the records in. When this is done they have their places in the logs, unless another shard owns those: that one
 /// appends them in the order in which requests reach it.
-pub(crate) async fn begin(shard: &Rc<Shard>, context: &Context<'_>, body: Bytes) -> Result<Dispatched, Closed> {
+pub(crate) async fn begin(shard: &Rc<Shard>, context: &Context<'_>, body: Bytes) -> Result<Answer, Closed> {
     let mut request = shard.produce_scratch.borrow_mut().pop().unwrap_or_default();
     request.decode(&body, context.version).map_err(Closed::Invalid)?;
     let plan = Plan::new(shard, context, &request, &body);
@@ -97,7 +97,7 @@ pub(crate) async fn begin(shard: &Rc<Shard>, context: &Context<'_>, body: Bytes)
         silent: plan.acks == Acks::None,
     };
     let answer = finish(Rc::clone(shard), reply, request, body, plan.outcomes, appended, elsewhere, spec.acks);
-    Ok(Dispatched::Answer(Answer::Coming(Box::pin(answer))))
+    Ok(Answer::Coming(Box::pin(answer)))
 }
 
 /// What all partitions of a request have in common.
