@@ -94,12 +94,14 @@ impl Ground {
         if let Some(journal) = &settings.own.journal {
             layout.journal.clone_from(journal);
         }
-        on_reactor(layout.create())?.map_err(|error| {
-            Stopped::because(error).next(format!(
-                "choose a folder that this user may write to: --data DIR (now {})",
-                layout.data.display()
-            ))
-        })?;
+        for folder in [&layout.data, &layout.topics(), &layout.metadata(), &layout.journal] {
+            std::fs::create_dir_all(folder).map_err(|error| {
+                Stopped::because(format!("cannot make {}: {error}", folder.display())).next(format!(
+                    "choose a folder that this user may write to: --data DIR (now {})",
+                    layout.data.display()
+                ))
+            })?;
+        }
         let lock = layout
             .lock()
             .map_err(|error| Stopped::because(error).next("stop that broker, or use another folder: --data DIR"))?;

@@ -1,6 +1,6 @@
 //! One core, assembled: accept to respond.
 //!
-//! A request goes: [`start`] accepts → `connection` cuts frames → `dispatch` → `api` (one file per API) → `links` to the shard
+//! A request goes: `start` accepts → `connection` cuts frames → `dispatch` → `api` (one file per API) → `links` to the shard
 //! that owns the partition → `hosted` → `ottla-partition`; the answer comes back the same way and leaves in order.
 #![forbid(unsafe_code)]
 
