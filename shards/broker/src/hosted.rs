@@ -2,13 +2,12 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use ottla_batch::{Depth, TimestampType};
-use ottla_cluster::Topic;
 use ottla_cluster::config::{TimestampType as TimestampSetting, TopicSettings};
+use ottla_cluster::{ById, Topic};
 use ottla_partition::{Partition, Rules};
 use ottla_reactor::Semaphore;
 use ottla_storage::{LogImage, LogSettings, LogSpec};
@@ -17,37 +16,7 @@ use ottla_units::{LeaderEpoch, TopicPartition};
 use crate::metrics::Traffic;
 use crate::shard::Shard;
 
-/// Keys are random ids: their own bits are a hash already.
-#[derive(Default)]
-pub(crate) struct IdHasher(u64);
-
-impl Hasher for IdHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for chunk in bytes.chunks(8) {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            self.write_u64(u64::from_ne_bytes(word));
-        }
-    }
-
-    fn write_u64(&mut self, word: u64) {
-        self.0 = (self.0.rotate_left(5) ^ word).wrapping_mul(0x517c_c1b7_2722_0a95);
-    }
-
-    fn write_i32(&mut self, number: i32) {
-        self.write_u64(u64::from(number.cast_unsigned()));
-    }
-
-    fn write_usize(&mut self, number: usize) {
-        self.write_u64(number as u64);
-    }
-}
-
-type ByKey<T> = HashMap<TopicPartition, T, BuildHasherDefault<IdHasher>>;
+type ByKey<T> = HashMap<TopicPartition, T, ById>;
 
 /// A partition with what the broker knows about it.
 pub(crate) struct Host {

@@ -11,6 +11,7 @@ pub mod name;
 mod image;
 mod table;
 pub use image::{Broker, CONSUMER_OFFSETS, Image, Listener, Overrides, Partition, Resource, TRANSACTION_STATE, Topic};
+pub use table::{ById, IdHasher};
 
 // Which shard owns a partition.
 mod ownership;

@@ -32,11 +32,13 @@ impl Spread for ottla_units::TopicId {
     }
 }
 
-/// Hashes topic ids. Those in the table were made by this cluster and are random already; a client can only ask for others.
-pub(crate) type ById = BuildHasherDefault<IdHasher>;
+/// Hashes topic ids, alone or with a partition. Those in a table were made by this cluster and are random already; a client can
+/// only ask for others.
+pub type ById = BuildHasherDefault<IdHasher>;
 
+/// See [`ById`].
 #[derive(Clone, Copy, Default, Debug)]
-pub(crate) struct IdHasher(u64);
+pub struct IdHasher(u64);
 
 impl Hasher for IdHasher {
     fn finish(&self) -> u64 {
@@ -53,6 +55,10 @@ impl Hasher for IdHasher {
 
     fn write_u64(&mut self, word: u64) {
         self.0 = (self.0.rotate_left(26) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn write_i32(&mut self, number: i32) {
+        self.write_u64(u64::from(number.cast_unsigned()));
     }
 
     fn write_usize(&mut self, word: usize) {
