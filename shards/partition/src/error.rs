@@ -90,7 +90,6 @@ pub fn storage_code(error: &StorageError) -> ErrorCode {
         | StorageError::Corrupt { .. }
         | StorageError::Locked { .. }
         | StorageError::NewerFormat { .. }
-        | StorageError::Meta { .. }
         | StorageError::Io { .. } => ErrorCode::KafkaStorageError,
     }
 }

@@ -10,6 +10,7 @@ use crate::layout::SegmentFile;
 use crate::log::LogCore;
 use crate::lookup;
 use crate::read::{ReadRequest, Reader, Records, cut};
+use crate::reindex::reindex;
 use crate::store::Shared;
 use crate::{Damage, StorageError};
 
@@ -18,34 +19,60 @@ const WINDOW_BYTES_MIN: usize = 64 << 10;
 /// The most that one read brings in, unless a single batch is larger, in bytes.
 const WINDOW_BYTES_MAX: usize = 4 << 20;
 
+/// An index that leads no closer than this, in bytes, is not what it should be: entries are some KiB apart.
+const INDEX_FAR_BYTES: u64 = 2 << 20;
+
 /// Where to read: a position in a segment's file, and where the file's good bytes end.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Spot {
     pub(crate) segment: Offset,
     pub(crate) position: u64,
     pub(crate) limit: u64,
+    /// What is known of the batch at the position.
+    pub(crate) due: Due,
+}
+
+/// What is known of the batch that begins at a spot.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Due {
+    /// Its last offset, by an index file, which may be damaged.
+    Last(Offset),
+    /// Its first offset.
+    First(Offset),
 }
 
 /// Reads from files what the tail does not have.
 pub(crate) async fn read(log: Rc<LogCore>, request: ReadRequest) -> Result<Records, StorageError> {
     let reader = log.readers.borrow_mut().take(request.from);
-    let sequential = reader.is_some();
-    let mut spot = match reader {
-        Some(reader) => log.spot_of(&reader),
-        None => None,
-    };
-    if spot.is_none() {
-        spot = Some(lookup::spot(&log, request.from).await?);
-    }
-    let Some(mut spot) = spot else { return Err(log.gone(request.from)) };
-    let ahead = if sequential { log.store.config.read_ahead_bytes } else { 0 };
+    let ahead = if reader.is_some() { log.store.config.read_ahead_bytes } else { 0 };
     let mut wanted = request.bytes_max.max(ahead).clamp(WINDOW_BYTES_MIN, WINDOW_BYTES_MAX);
+    let mut spot = match reader.and_then(|reader| log.spot_of(&reader)) {
+        Some(spot) => spot,
+        None => lookup::spot(&log, request.from).await?,
+    };
+    let began = spot.position;
     loop {
         let window = Window::load(&log, &spot, wanted).await?;
+        if window.contradicts(spot.due) {
+            spot = mend_index(&log, &spot, request.from).await?;
+            wanted = WINDOW_BYTES_MAX;
+            continue;
+        }
         match window.find(&log, &spot, request.from)? {
-            Found::At(start) => return window.answer(&log, &spot, start, &request),
-            Found::Before(position) if position > spot.position => spot.position = position,
-            Found::Before(_) => return Err(log.corrupt(&spot, spot.position, Damage::Short { len: spot.limit })),
+            Found::At(start) => {
+                let records = window.answer(&log, &spot, start, &request)?;
+                if spot.position.saturating_sub(began) > INDEX_FAR_BYTES {
+                    reindex(&log, spot.segment).await?;
+                }
+                return Ok(records);
+            }
+            Found::Before { position, next } if position > spot.position && position < spot.limit => {
+                (spot.position, spot.due) = (position, Due::First(next));
+            }
+            Found::Before { position, next } => match log.behind_gap(&spot, position, next) {
+                Some(behind) => return read_behind(log, behind, request).await,
+                None => return Err(log.corrupt(&spot, position, Damage::Short { len: spot.limit })),
+            },
             Found::Larger { position, bytes } => {
                 spot.position = position;
                 wanted = bytes;
@@ -54,11 +81,43 @@ pub(crate) async fn read(log: Rc<LogCore>, request: ReadRequest) -> Result<Recor
     }
 }
 
+/// What to read instead where an index entry is wrong: from the segment's beginning, and the index is made anew.
+async fn mend_index(log: &Rc<LogCore>, spot: &Spot, from: Offset) -> Result<Spot, StorageError> {
+    let path = SegmentFile::Index.path(&log.path(), spot.segment);
+    tracing::warn!(file = %path.display(), offset = %from, "an index entry points to no batch of its offset");
+    reindex(log, spot.segment).await?;
+    let limit = log.limit_of(spot.segment).ok_or_else(|| log.gone(from))?;
+    Ok(Spot { position: 0, limit, due: Due::First(spot.segment), ..*spot })
+}
+
+/// Reads on behind a gap: the records of `from` are gone for good, those from `behind` on follow them.
+async fn read_behind(log: Rc<LogCore>, behind: Offset, request: ReadRequest) -> Result<Records, StorageError> {
+    let end = log.end().min(request.upto);
+    if behind >= end {
+        return Ok(Records { slices: Vec::new(), bytes: 0, next: request.from });
+    }
+    let later = ReadRequest { from: behind, ..request };
+    match log.read_tail(&later)? {
+        Some(records) => Ok(records),
+        None => Box::pin(read(log, later)).await,
+    }
+}
+
 impl LogCore {
     /// Where a reader goes on, if its segment is still there and has more.
     fn spot_of(&self, reader: &Reader) -> Option<Spot> {
         let limit = self.limit_of(reader.segment)?;
-        (reader.position < limit).then_some(Spot { segment: reader.segment, position: reader.position, limit })
+        let due = Due::First(reader.next);
+        (reader.position < limit).then_some(Spot { segment: reader.segment, position: reader.position, limit, due })
+    }
+
+    /// Where the log goes on behind a segment that ends at offset `next`, if offsets were left out there: only between two
+    /// segments, where damage was (`ottla log salvage`).
+    fn behind_gap(&self, spot: &Spot, position: u64, next: Offset) -> Option<Offset> {
+        let state = self.state.borrow();
+        let index = state.segments.binary_search_by_key(&spot.segment, |known| known.base).ok()?;
+        let behind = state.segments.get(index + 1)?.base;
+        (position == spot.limit && next < behind).then_some(behind)
     }
 
     /// Up to where a segment's file has good bytes.
@@ -98,8 +157,8 @@ impl LogCore {
 enum Found {
     /// Its batch begins here in the window.
     At(usize),
-    /// The batches all end before it; the next begins at this position of the file.
-    Before(u64),
+    /// The batches all end before it; `next` is due at this position of the file.
+    Before { position: u64, next: Offset },
     /// The batch at this position is larger than the window.
     Larger { position: u64, bytes: usize },
 }
@@ -134,30 +193,49 @@ impl Window {
         Ok(Window { slice: Slice::from(buffer, lead..len), permit })
     }
 
-    /// Looks for the batch that holds `from`.
+    /// Whether the batch here is another than an index says. A batch that cannot be one is, too.
+    fn contradicts(&self, due: Due) -> bool {
+        let Due::Last(last) = due else { return false };
+        let field = |at: usize| self.slice.get(at..at + 8).and_then(|bytes| bytes.first_chunk::<8>());
+        let base = field(0).map(|bytes| i64::from_be_bytes(*bytes));
+        let delta = field(23).map(|bytes| i64::from_be_bytes(*bytes) >> 32);
+        let found = base.zip(delta).and_then(|(base, delta)| base.checked_add(delta));
+        self.slice.get(16) != Some(&2) || found != Some(last.get())
+    }
+
+    /// Looks for the batch that holds `from`; every batch before it must follow the one before.
     fn find(&self, log: &LogCore, spot: &Spot, from: Offset) -> Result<Found, StorageError> {
         let mut at = 0;
+        let mut due = match spot.due {
+            Due::First(base) => Some(base),
+            Due::Last(_) => None,
+        };
+        let mut last_is_whole = true;
         loop {
             let position = spot.position + at as u64;
+            if let (0, Some(next)) = (self.slice.len() - at, due) {
+                // Only a whole batch may say that nothing follows it.
+                let found = Found::Before { position, next };
+                return if last_is_whole { Ok(found) } else { Err(log.corrupt(spot, position, Damage::BatchChecksum)) };
+            }
             match Batch::parse(&self.slice[at..]) {
-                Ok((batch, _)) if batch.next_offset() > from => {
-                    let base = batch.base_offset();
-                    if base > from {
-                        let damage = Damage::Gap { expected: from, found: base };
-                        return Err(log.corrupt(spot, position, damage));
-                    }
-                    return Ok(Found::At(at));
+                Ok((batch, _)) if due.is_some_and(|due| due != batch.base_offset()) => {
+                    let damage = Damage::Gap { expected: due.unwrap_or(from), found: batch.base_offset() };
+                    return Err(log.corrupt(spot, position, damage));
                 }
-                Ok((batch, _)) => at += batch.total_len(),
+                Ok((batch, _)) if batch.next_offset() > from => return Ok(Found::At(at)),
+                Ok((batch, _)) => {
+                    at += batch.total_len();
+                    due = Some(batch.next_offset());
+                    last_is_whole = at < self.slice.len() || batch.crc_matches();
+                }
                 Err(BatchError::Truncated { needed, .. }) => {
                     if position + needed as u64 > spot.limit {
                         return Err(log.corrupt(spot, position, Damage::Batch));
                     }
-                    let larger = at == 0 && needed > self.slice.len();
-                    return Ok(if larger {
-                        Found::Larger { position, bytes: needed }
-                    } else {
-                        Found::Before(position)
+                    return Ok(match due {
+                        Some(next) if at > 0 => Found::Before { position, next },
+                        _ => Found::Larger { position, bytes: needed },
                     });
                 }
                 Err(_) => return Err(log.corrupt(spot, position, Damage::Batch)),

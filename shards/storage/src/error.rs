@@ -67,15 +67,6 @@ pub enum StorageError {
         /// The newest version that this program knows.
         supported: u32,
     },
-    /// A line of `meta.properties` is missing or cannot be.
-    Meta {
-        /// The file.
-        file: PathBuf,
-        /// The key.
-        key: &'static str,
-        /// What it says.
-        value: String,
-    },
     /// The operating system refused.
     Io {
         /// The file or folder.
@@ -189,9 +180,6 @@ impl fmt::Display for StorageError {
                 "{} has format version {found}; this program knows versions up to {supported}: use a newer one",
                 file.display()
             ),
-            StorageError::Meta { file, key, value } => {
-                write!(f, "{}: {key} is {value:?}, which does not fit", file.display())
-            }
             StorageError::Io { path, action, source } => write!(f, "cannot {action} {}: {source}", path.display()),
         }
     }

@@ -124,7 +124,7 @@ impl<'a> Iterator for FrameEntries<'a> {
         let content = match header.kind {
             EntryKind::Append => EntryContent::Batch(payload),
             EntryKind::Mark => EntryContent::Mark(Mark::from_bytes(payload)?),
-            EntryKind::Roll | EntryKind::Truncate => EntryContent::Bare,
+            EntryKind::Roll => EntryContent::Bare,
         };
         Some((header, content))
     }

@@ -7,10 +7,8 @@
 
 // What a data folder looks like, and whose it is.
 mod layout;
-mod meta;
 mod owner;
 pub use layout::{Layout, SegmentFile, partition_folder};
-pub use meta::MetaProperties;
 
 // What may be set, and what can go wrong.
 mod error;
@@ -49,6 +47,7 @@ mod stop;
 mod cold;
 mod lookup;
 mod read;
+mod reindex;
 mod scan;
 pub use read::{ColdRead, Read, ReadRequest, Records};
 pub use scan::Scan;

@@ -1,7 +1,7 @@
 //! One partition's log: what is known of it, and appending.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::path::PathBuf;
 use std::rc::{Rc, Weak};
 
@@ -63,6 +63,8 @@ pub(crate) struct LogCore {
     pub(crate) settings: Cell<LogSettings>,
     pub(crate) state: RefCell<State>,
     pub(crate) readers: RefCell<Readers>,
+    /// Segments whose indexes were made anew in this life.
+    pub(crate) reindexed: RefCell<HashSet<Offset>>,
     observer: RefCell<Option<Weak<dyn LogObserver>>>,
     /// Whether its segments are being written now; one task at a time does that.
     pub(crate) writing: Cell<bool>,
@@ -108,6 +110,10 @@ pub(crate) struct State {
     pub(crate) snapshots: Vec<(Offset, Vec<u8>)>,
     /// The newest producers' state that was on the disk when the log was opened, or was written since.
     pub(crate) snapshot: Option<(Offset, Vec<u8>)>,
+    /// The offset of the newest of their files that belongs to no segment's beginning: the next one replaces it.
+    pub(crate) loose_snapshot: Option<Offset>,
+    /// Bytes written out since the newest of their files.
+    pub(crate) since_snapshot: u64,
     pub(crate) has_folder: bool,
     pub(crate) deleted: bool,
 }
@@ -122,6 +128,10 @@ impl State {
             segments = vec![Segment::new(image.end, wall_clock())];
             active.base = image.end;
         }
+        let covered = image.snapshot.as_ref().map(|(offset, _)| *offset);
+        let active_base = active.base;
+        let bases: Vec<Offset> = segments.iter().map(|segment| segment.base).collect();
+        let segments_begin_at = |offset: Offset| bases.binary_search(&offset).is_ok();
         State {
             start: image.start,
             end: image.end,
@@ -142,6 +152,14 @@ impl State {
             epochs: image.epochs,
             epochs_stale: false,
             snapshots: Vec::new(),
+            loose_snapshot: covered.filter(|covered| !segments_begin_at(*covered)),
+            since_snapshot: match covered {
+                Some(covered) if covered == image.end => 0,
+                Some(covered) if covered < active_base => u64::MAX / 2,
+                None if bases.len() > 1 => u64::MAX / 2,
+                // At most.
+                _ => position,
+            },
             snapshot: image.snapshot,
             has_folder: image.has_folder,
             deleted: false,
@@ -316,6 +334,7 @@ impl LogCore {
             settings: Cell::new(settings),
             state: RefCell::new(State::new(image)),
             readers: RefCell::default(),
+            reindexed: RefCell::default(),
             observer: RefCell::new(None),
             writing: Cell::new(false),
             quiet: Signal::new(),

@@ -8,10 +8,10 @@ use ottla_reactor::file::{File, Open};
 use ottla_units::{Offset, Timestamp};
 
 use crate::StorageError;
-use crate::cold::Spot;
+use crate::cold::{Due, Spot};
 use crate::layout::SegmentFile;
 use crate::log::LogCore;
-use crate::segment::{INDEX_ENTRY_BYTES, IndexEntry, TIME_ENTRY_BYTES, TimeEntry};
+use crate::segment::{INDEX_ENTRY_BYTES, IndexEntry, Latest, TIME_ENTRY_BYTES, TimeEntry};
 
 /// Bytes of an index that are read at once.
 const PROBE_BYTES: usize = 4096;
@@ -25,12 +25,21 @@ pub(crate) async fn spot(log: &Rc<LogCore>, offset: Offset) -> Result<Spot, Stor
     };
     let segment = segment.ok_or_else(|| log.gone(offset))?;
     let limit = log.limit_of(segment).ok_or_else(|| log.gone(offset))?;
-    let position = position(log, segment, offset).await?;
-    Ok(Spot { segment, position: if position < limit { position } else { 0 }, limit })
+    let from_start = Spot { segment, position: 0, limit, due: Due::First(segment) };
+    let Some(entry) = entry(log, segment, offset, limit).await? else { return Ok(from_start) };
+    let due = Due::Last(segment.plus(i64::from(entry.offset)));
+    let position = u64::from(entry.position);
+    // An entry that points behind the end is found out at the end.
+    Ok(Spot { position: position.min(limit.saturating_sub(1)), due, ..from_start })
 }
 
-/// The position of the last indexed batch of a segment that ends at or before `offset`; 0 when there is none.
-async fn position(log: &Rc<LogCore>, segment: Offset, offset: Offset) -> Result<u64, StorageError> {
+/// The last entry of a segment's index at or before `offset`, of which the file has the batch.
+async fn entry(
+    log: &Rc<LogCore>,
+    segment: Offset,
+    offset: Offset,
+    limit: u64,
+) -> Result<Option<IndexEntry>, StorageError> {
     let relative = u32::try_from(offset.since(segment)).unwrap_or(u32::MAX);
     let stored = {
         let state = log.state.borrow();
@@ -38,24 +47,25 @@ async fn position(log: &Rc<LogCore>, segment: Offset, offset: Offset) -> Result<
         if let Some(growing) = growing {
             let pending = &growing.index.pending;
             let behind = pending.partition_point(|entry| entry.offset <= relative);
-            if let Some(found) = behind.checked_sub(1) {
-                return Ok(u64::from(pending[found].position));
+            let found = pending[..behind].iter().rev().find(|entry| u64::from(entry.position) < limit);
+            if let Some(found) = found {
+                return Ok(Some(*found));
             }
         }
         growing.map(|growing| growing.index.stored)
     };
     let path = SegmentFile::Index.path(&log.path(), segment);
-    let found =
-        floor::<INDEX_ENTRY_BYTES>(&path, stored, |bytes| IndexEntry::from_bytes(bytes).offset <= relative).await?;
-    Ok(found.map_or(0, |bytes| u64::from(IndexEntry::from_bytes(&bytes).position)))
+    let found = floor::<INDEX_ENTRY_BYTES>(&path, stored, |bytes| IndexEntry::from_bytes(bytes).offset <= relative);
+    Ok(found.await?.as_ref().map(IndexEntry::from_bytes))
 }
 
-/// An offset of a segment before which no record is as late as `timestamp`.
-pub(crate) async fn offset_before(
+/// What a time index knows of a segment: no record before the offset is as late as `timestamp`; the batch that ends there has
+/// this time. The file may be damaged: whoever reads on from there compares.
+pub(crate) async fn latest_before(
     log: &Rc<LogCore>,
     segment: Offset,
     timestamp: Timestamp,
-) -> Result<Offset, StorageError> {
+) -> Result<Option<Latest>, StorageError> {
     let stored = {
         let state = log.state.borrow();
         let growing = state.rolled.iter().chain([&state.active]).find(|growing| growing.base == segment);
@@ -63,15 +73,18 @@ pub(crate) async fn offset_before(
             let pending = &growing.index.pending_times;
             let behind = pending.partition_point(|entry| entry.timestamp < timestamp);
             if let Some(found) = behind.checked_sub(1) {
-                return Ok(segment.plus(i64::from(pending[found].offset)));
+                return Ok(Some(latest(segment, &pending[found])));
             }
         }
         growing.map(|growing| growing.index.stored_times)
     };
     let path = SegmentFile::TimeIndex.path(&log.path(), segment);
-    let found =
-        floor::<TIME_ENTRY_BYTES>(&path, stored, |bytes| TimeEntry::from_bytes(bytes).timestamp < timestamp).await?;
-    Ok(found.map_or(segment, |bytes| segment.plus(i64::from(TimeEntry::from_bytes(&bytes).offset))))
+    let found = floor::<TIME_ENTRY_BYTES>(&path, stored, |bytes| TimeEntry::from_bytes(bytes).timestamp < timestamp);
+    Ok(found.await?.map(|bytes| latest(segment, &TimeEntry::from_bytes(&bytes))))
+}
+
+fn latest(segment: Offset, entry: &TimeEntry) -> Latest {
+    Latest { timestamp: entry.timestamp, offset: segment.plus(i64::from(entry.offset)) }
 }
 
 /// The last of a file's ascending entries of which `below` is true. `stored` bounds how many count; without it all do.

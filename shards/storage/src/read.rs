@@ -136,7 +136,7 @@ impl Log {
 
 impl LogCore {
     /// Reads what is in the tail; nothing when `from` lies before it.
-    fn read_tail(&self, request: &ReadRequest) -> Result<Option<Records>, StorageError> {
+    pub(crate) fn read_tail(&self, request: &ReadRequest) -> Result<Option<Records>, StorageError> {
         let state = self.state.borrow();
         if state.deleted {
             return Err(StorageError::Deleted);

@@ -8,6 +8,7 @@ use ottla_units::{Offset, Timestamp};
 use crate::log::{Log, LogCore};
 use crate::lookup;
 use crate::read::ReadRequest;
+use crate::reindex::reindex;
 use crate::{Damage, StorageError};
 
 /// Bytes that a scan reads at once.
@@ -60,7 +61,8 @@ impl Log {
         let late = |latest: Timestamp| latest >= timestamp;
         let mut passed = self.start();
         while let Some(segment) = self.0.segment_with(passed, late) {
-            let begin = lookup::offset_before(&self.0, segment.0, timestamp).await?.max(passed).max(self.start());
+            let known = self.latest_before(segment, timestamp).await?;
+            let begin = known.map_or(segment.0, |known| known.offset).max(passed).max(self.start());
             let mut scan = self.scan_to(begin, segment.1.min(upto), SEARCH_BYTES);
             while let Some(batch) = scan.next().await? {
                 if batch.max_timestamp() < timestamp {
@@ -76,6 +78,30 @@ impl Log {
             }
             passed = segment.1;
         }
+        Ok(None)
+    }
+
+    /// What the time index of a segment says, if the batch that it names is as it says. Else the index is made anew.
+    async fn latest_before(
+        &self,
+        segment: (Offset, Offset),
+        timestamp: Timestamp,
+    ) -> Result<Option<crate::Latest>, StorageError> {
+        let Some(known) = lookup::latest_before(&self.0, segment.0, timestamp).await? else { return Ok(None) };
+        if known.offset < self.start() {
+            return Ok(Some(known));
+        }
+        if known.offset < segment.1 {
+            let mut scan = self.scan_to(known.offset, segment.1, SEARCH_BYTES);
+            let batch = scan.next().await?;
+            if batch
+                .is_some_and(|batch| batch.last_offset() == known.offset && batch.max_timestamp() == known.timestamp)
+            {
+                return Ok(Some(known));
+            }
+        }
+        tracing::warn!(log = ?self.0, segment = %segment.0, "a time index entry names no batch of its time");
+        reindex(&self.0, segment.0).await?;
         Ok(None)
     }
 

@@ -11,7 +11,7 @@ use crate::store::{Shared, Ticket};
 use crate::write_out::{Finish, write_out};
 
 /// Logs brought into their final form at once.
-const LOGS_AT_ONCE: usize = 32;
+pub(crate) const LOGS_AT_ONCE: usize = 32;
 
 pub(crate) async fn stop(store: &Rc<Shared>) -> Result<(), StorageError> {
     store.stopping.set(true);

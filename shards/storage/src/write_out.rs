@@ -23,6 +23,10 @@ const ALLOCATE_FROM_BYTES: u64 = 64 << 10;
 const ALLOCATE_STEP_BYTES_MAX: u64 = 32 << 20;
 /// Space ahead of one log is at most this part of what is free: with many logs it adds up.
 const ALLOCATE_SHARE: u64 = 256;
+/// The producers' state is put down each time that a log has written so much.
+const SNAPSHOT_EVERY_BYTES: u64 = 32 << 20;
+/// A large state is put down less often, so that it stays at most this part of what is written.
+const SNAPSHOT_SHARE: u64 = 64;
 /// The active segment's index goes to its file in pieces of this many entries.
 const INDEX_ENTRIES_STORED: usize = 4096;
 
@@ -55,6 +59,8 @@ struct Plan {
     rolled: bool,
     index: Option<IndexBytes>,
     snapshots: Vec<(Offset, Vec<u8>)>,
+    /// A producers' state that those replace.
+    stale_snapshot: Option<Offset>,
     epochs: Option<Epochs>,
     /// The journal file that takes frames now: what is appended later is in it or a later one.
     sequence: u64,
@@ -129,6 +135,7 @@ pub(crate) async fn undisturbed<T>(log: &Rc<LogCore>, work: impl Future<Output =
 
 /// What to do next for `log`; nothing when it is written up to `until`.
 fn plan(log: &Rc<LogCore>, until: u64, finish: Finish) -> Option<Plan> {
+    let snapshot = due_snapshot(log);
     let mut guard = log.state.borrow_mut();
     let state = &mut *guard;
     if state.deleted {
@@ -153,6 +160,7 @@ fn plan(log: &Rc<LogCore>, until: u64, finish: Finish) -> Option<Plan> {
     let (seam, runs) = state.tail.runs(state.synced..to);
     let bytes = to - growing.at;
     let sequence = log.store.files.borrow().sequence();
+    let snapshots = if finishing { std::mem::take(&mut state.snapshots) } else { Vec::from_iter(snapshot) };
     let epochs = state.epochs_stale && (finishing || state.epochs.entries().len() > 1);
     state.epochs_stale &= !epochs;
     Some(Plan {
@@ -168,10 +176,24 @@ fn plan(log: &Rc<LogCore>, until: u64, finish: Finish) -> Option<Plan> {
         finish: finishing,
         rolled,
         index: growing.index_bytes(finishing),
-        snapshots: if finishing { std::mem::take(&mut state.snapshots) } else { Vec::new() },
+        stale_snapshot: state.loose_snapshot.filter(|loose| snapshots.last().is_some_and(|(newest, _)| newest > loose)),
+        snapshots,
         epochs: epochs.then(|| state.epochs.clone()),
         sequence,
     })
+}
+
+/// The producers' state at the log's end, when much was written since it was last put down: that is read again after a crash.
+/// A step that writes up to there follows in the same turn of the executor.
+fn due_snapshot(log: &LogCore) -> Option<(Offset, Vec<u8>)> {
+    let end = {
+        let state = log.state.borrow();
+        let bytes = state.snapshot.as_ref().map_or(0, |(_, bytes)| bytes.len() as u64);
+        let due = state.since_snapshot + state.unwritten() >= SNAPSHOT_EVERY_BYTES.max(bytes * SNAPSHOT_SHARE);
+        let grows = state.rolled.is_empty() && state.unwritten() > 0 && !state.deleted;
+        (due && grows).then_some(state.end)
+    }?;
+    log.observer()?.snapshot().map(|bytes| (end, bytes))
 }
 
 impl Growing {
@@ -284,8 +306,12 @@ async fn write_behind_end(path: &Path, at: u64, bytes: &[u8], exact: bool) -> st
 async fn write_companions(log: &Rc<LogCore>, plan: &Plan) -> Result<(), StorageError> {
     let folder = log.path();
     for (offset, bytes) in &plan.snapshots {
-        let durable = plan.rolled || bytes.len() > crate::checkpoint::SNAPSHOT_BYTES_MAX;
+        // A small one of a clean stop is in the checkpoint as well.
+        let durable = plan.rolled || !plan.finish || bytes.len() > crate::checkpoint::SNAPSHOT_BYTES_MAX;
         write_plain(&SegmentFile::Snapshot.path(&folder, *offset), bytes, durable).await?;
+    }
+    if let Some(stale) = plan.stale_snapshot {
+        remove_snapshot(&SegmentFile::Snapshot.path(&folder, stale)).await?;
     }
     let path = folder.join(crate::owner::EPOCHS_FILE);
     match &plan.epochs {
@@ -296,6 +322,13 @@ async fn write_companions(log: &Rc<LogCore>, plan: &Plan) -> Result<(), StorageE
         // A log's only leadership can be read from its first batch.
         Some(epochs) => write_plain(&path, epochs.to_file().as_bytes(), false).await,
         None => Ok(()),
+    }
+}
+
+async fn remove_snapshot(path: &Path) -> Result<(), StorageError> {
+    match file::remove(path).await {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(StorageError::io(path, "remove")(error)),
+        _ => Ok(()),
     }
 }
 
@@ -336,7 +369,11 @@ fn apply(log: &Rc<LogCore>, plan: Plan) {
     if plan.rolled {
         state.rolled.pop_front();
     }
+    state.since_snapshot = state.since_snapshot.saturating_add(plan.places.end - plan.places.start);
     if let Some(newest) = plan.snapshots.into_iter().next_back() {
+        let of_segment = state.segments.binary_search_by_key(&newest.0, |segment| segment.base).is_ok();
+        state.loose_snapshot = (!of_segment).then_some(newest.0);
+        state.since_snapshot = 0;
         state.snapshot = Some(newest);
     }
     let dirty = state.clean_up_to(plan.sequence);

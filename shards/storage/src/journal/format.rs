@@ -4,7 +4,7 @@
 //! file   block 0: "OTJH" │ crc u32 of 8..64 │ version u32 │ core u32 │ generation u64 │ sequence u64 │ salt u64 │ bytes u64 │ zeroed u32 │ 0…
 //!        then frames, each at a block boundary
 //! frame  "OTJF" │ crc u32 of 8..length │ length u32 │ entries u32 │ salt u64 │ sequence u64 │ number u32 │ previous u32 │ cycle u64 │ entries…
-//! entry  kind u8 │ 0 u8 ×3 │ partition i32 │ topic id 16 │ length u32 │ leader epoch i32 │ offset i64 │ payload
+//! entry  kind u8 (1 append, 2 mark, 3 roll) │ 0 u8 ×3 │ partition i32 │ topic id 16 │ length u32 │ leader epoch i32 │ offset i64 │ payload
 //! ```
 //!
 //! A frame belongs to its file by sequence and salt: the salt is drawn anew each time a file is recycled, so neither an old
@@ -177,8 +177,6 @@ pub enum EntryKind {
     Mark,
     /// A new segment begins at the offset.
     Roll,
-    /// Everything from the offset on is gone. Reserved for replication.
-    Truncate,
 }
 
 impl EntryKind {
@@ -187,7 +185,6 @@ impl EntryKind {
             EntryKind::Append => 1,
             EntryKind::Mark => 2,
             EntryKind::Roll => 3,
-            EntryKind::Truncate => 4,
         }
     }
 
@@ -196,7 +193,6 @@ impl EntryKind {
             1 => Some(EntryKind::Append),
             2 => Some(EntryKind::Mark),
             3 => Some(EntryKind::Roll),
-            4 => Some(EntryKind::Truncate),
             _ => None,
         }
     }

@@ -28,6 +28,7 @@ use crate::log::LogSpec;
 use journals::{JournalScan, journal_files};
 
 pub(crate) use journals::JournalFrame;
+pub(crate) use segments::index_of;
 
 /// How to recover.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]

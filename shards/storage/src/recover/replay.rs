@@ -9,11 +9,12 @@ use ottla_units::TopicPartition;
 use super::journals::{JournalPart, JournalScan, read_frames};
 use super::segments::Examination;
 use super::{JournalFrame, Known, LogImage, RecoverOptions, RecoveryReport, accept, folders};
+use crate::join::join_all;
 use crate::journal::format::Entries;
 use crate::journal::{EntryHeader, EntryKind, Mark};
 use crate::layout::Layout;
 use crate::log::{LogCore, LogSpec};
-use crate::stop::finish_logs;
+use crate::stop::{LOGS_AT_ONCE, finish_logs};
 use crate::store::Shared;
 use crate::write_out::{Finish, write_out};
 use crate::{Damage, LogSettings, StorageError, StoreConfig};
@@ -154,15 +155,17 @@ impl Replay<'_> {
                 let mut state = log.state.borrow_mut();
                 state.start = state.start.max(mark.start).min(state.end);
             }
-            EntryKind::Truncate => return Err(StorageError::corrupt(&part.path, at, Damage::Entry)),
         }
         Ok(())
     }
 
-    /// Writes out what was restored so far and gives its memory back.
+    /// Writes out what was restored so far and gives its memory back: several logs at once, since each waits for a flush.
     async fn write_out(&mut self) -> Result<(), StorageError> {
-        for (_, log) in self.waiting.drain() {
-            write_out(&log, Finish::No).await?;
+        let logs: Vec<Rc<LogCore>> = self.waiting.drain().map(|(_, log)| log).collect();
+        for some in logs.chunks(LOGS_AT_ONCE) {
+            join_all(some.iter().map(|log| write_out(log, Finish::No)).collect()).await?;
+        }
+        for log in &logs {
             let mut state = log.state.borrow_mut();
             let synced = state.synced;
             while state.tail.evict(synced) > 0 {}

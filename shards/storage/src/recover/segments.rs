@@ -12,7 +12,9 @@ use super::{LogImage, RecoverOptions, RecoveryReport, accept};
 use crate::epochs::Epochs;
 use crate::journal::Mark;
 use crate::layout::SegmentFile;
-use crate::segment::{Growing, INDEX_ENTRY_BYTES, IndexEntry, Latest, Segment, TIME_ENTRY_BYTES, TimeEntry};
+use crate::segment::{
+    Growing, GrowingIndex, INDEX_ENTRY_BYTES, IndexEntry, Latest, Segment, TIME_ENTRY_BYTES, TimeEntry,
+};
 use crate::{Damage, LogSettings, StorageError, owner};
 
 /// Bytes that a scan reads at once.
@@ -94,33 +96,40 @@ impl<'a> Examination<'a> {
         Ok(())
     }
 
-    /// Scans the last segment from the last place that its durable index knows.
+    /// Scans the last segment from the last place that its durable index knows; if that does not lead to its known end, from
+    /// the beginning: the index may be what is damaged.
     async fn scan_last(&mut self, base: Offset, size: u64, image: &mut LogImage) -> Result<(), StorageError> {
         self.report.logs_scanned += 1;
         let path = SegmentFile::Log.path(self.folder, base);
-        let mut scan = self.begin_scan(base, std::mem::take(&mut image.epochs)).await?;
         let mut reader = SegmentReader::open(path.clone(), size).await?;
-        let mut position = scan.segment.bytes;
-        if position > 0 && scan.segment.first_timestamp == Timestamp::NONE {
-            let header = reader.header_at(0).await?;
-            scan.segment.first_timestamp = header.map_or(Timestamp::NONE, |(_, latest)| latest);
+        let epochs = std::mem::take(&mut image.epochs);
+        let mut scan = self.begin_scan(base, epochs.clone()).await?;
+        let indexed = scan.segment.bytes > 0;
+        reader.take_all(&mut scan).await?;
+        if indexed && self.is_short(&scan) {
+            scan = self.begin_afresh(base, epochs);
+            reader.take_all(&mut scan).await?;
         }
-        while let Some(next) = reader.take(position, &mut scan).await? {
-            position = next;
-        }
-        let end = scan.end.unwrap_or(base);
-        if self.floor.segment == base && (position < self.floor.position || end < self.floor.end) {
+        let position = scan.segment.bytes;
+        if self.is_short(&scan) {
             let short = StorageError::corrupt(&path, position, Damage::Batch);
             accept(Err::<(), _>(short), self.options, self.report)?;
         }
         scan.active.untidy = position != size
             || !scan.active.index.pending.is_empty()
             || reader.index_differs(self.folder, &scan).await?;
+        image.end = scan.end.unwrap_or(base);
         image.segments.push(scan.segment);
         image.active = scan.active;
         image.epochs = scan.epochs;
-        image.end = end;
         Ok(())
+    }
+
+    /// Whether a scan ended before what is known to be durable.
+    fn is_short(&self, scan: &Scanning) -> bool {
+        let base = scan.segment.base;
+        let end = scan.end.unwrap_or(base);
+        self.floor.segment == base && (scan.segment.bytes < self.floor.position || end < self.floor.end)
     }
 
     /// Where a scan of the last segment begins, and what is known up to there.
@@ -130,6 +139,7 @@ impl<'a> Examination<'a> {
         let mut active = Growing::new(base, 0);
         active.exists = true;
         let (entries, times) = (self.floor.index_entries, self.floor.time_entries);
+        let interval = LogSettings::default().index_interval_bytes;
         if self.floor.segment == base
             && entries > 0
             && let Some(entry) = last_entry(self.folder, base, entries).await?
@@ -139,10 +149,18 @@ impl<'a> Examination<'a> {
             active.index.last_time = last.map_or(Timestamp::NONE, |entry| entry.timestamp);
             segment.bytes = u64::from(entry.position);
             segment.latest = self.floor.latest;
-            return Ok(Scanning { segment, active, epochs, end: None });
+            return Ok(Scanning { segment, active, epochs, end: None, interval });
         }
-        segment = Segment::new(base, segment.created);
-        Ok(Scanning { segment, active, epochs, end: Some(base) })
+        Ok(self.begin_afresh(base, epochs))
+    }
+
+    /// A scan of the last segment from its beginning.
+    fn begin_afresh(&self, base: Offset, epochs: Epochs) -> Scanning {
+        let earlier = self.known.segments.iter().find(|segment| segment.base == base);
+        let segment = Segment::new(base, earlier.map_or_else(wall_clock, |segment| segment.created));
+        let mut active = Growing::new(base, 0);
+        active.exists = true;
+        Scanning { segment, active, epochs, end: Some(base), interval: LogSettings::default().index_interval_bytes }
     }
 }
 
@@ -282,6 +300,8 @@ struct Scanning {
     epochs: Epochs,
     /// The offset that must come next; unknown at a place from an index.
     end: Option<Offset>,
+    /// Bytes between two entries of the index.
+    interval: u32,
 }
 
 impl Scanning {
@@ -294,13 +314,27 @@ impl Scanning {
         let (base, position) = (self.segment.base, self.segment.bytes);
         let offset = u32::try_from(batch.last_offset().since(base)).ok()?;
         self.segment.note(batch.last_offset(), batch.max_timestamp(), batch.total_len());
-        let interval = LogSettings::default().index_interval_bytes;
         let entry = IndexEntry { offset, position: u32::try_from(position).ok()? };
-        self.active.index.note(entry, batch.total_len(), interval, base, self.segment.latest);
+        self.active.index.note(entry, batch.total_len(), self.interval, base, self.segment.latest);
         self.epochs.note(batch.leader_epoch(), batch.base_offset());
         self.end = Some(batch.next_offset());
         Some(batch.total_len() as u64)
     }
+}
+
+/// The entries of a segment's indexes from its first `bytes`; nothing when the batches up to there are not whole.
+pub(crate) async fn index_of(
+    folder: &Path,
+    base: Offset,
+    bytes: u64,
+    interval: u32,
+) -> Result<Option<GrowingIndex>, StorageError> {
+    let (segment, active) = (Segment::new(base, wall_clock()), Growing::new(base, 0));
+    let mut scan = Scanning { segment, active, epochs: Epochs::default(), end: Some(base), interval };
+    let mut reader = SegmentReader::open(SegmentFile::Log.path(folder, base), bytes).await?;
+    reader.take_all(&mut scan).await?;
+    scan.active.index.note_time(base, scan.segment.latest);
+    Ok((scan.segment.bytes == bytes).then_some(scan.active.index))
 }
 
 /// Reads a segment's file from front to back.
@@ -345,6 +379,18 @@ impl SegmentReader {
         Ok(found.map(|(epoch, latest)| {
             (LeaderEpoch::new(i32::from_be_bytes(*epoch)), Timestamp::new(i64::from_be_bytes(*latest)))
         }))
+    }
+
+    /// Gives the scan every batch from where it begins, up to the end of what is good.
+    async fn take_all(&mut self, scan: &mut Scanning) -> Result<(), StorageError> {
+        let mut position = scan.segment.bytes;
+        if position > 0 && scan.segment.first_timestamp == Timestamp::NONE {
+            scan.segment.first_timestamp = self.header_at(0).await?.map_or(Timestamp::NONE, |(_, latest)| latest);
+        }
+        while let Some(next) = self.take(position, scan).await? {
+            position = next;
+        }
+        Ok(())
     }
 
     /// Gives the batch at `at` to the scan; the position behind it, or nothing at the end of what is good.

@@ -95,8 +95,8 @@ fn damage_in_what_was_written_out_is_refused() {
         while store.counters().write_outs.get() == 0 {
             append_durably(store, log, 10).await;
         }
-        // The mark of what was written out goes with the next frame.
-        append_durably(store, log, 1).await;
+        // The mark of what was written out goes with a later frame.
+        append_durably(store, log, 20).await;
     })
     .unwrap();
     let segment = folder.path().join("topics/orders-0/00000000000000000000.log");
@@ -194,7 +194,7 @@ fn deleting_leaves_nothing_and_the_log_says_so() {
 }
 
 #[test]
-fn another_process_is_named_and_a_newer_format_refused() {
+fn another_process_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let layout = Layout::below(folder.path());
     ottla_reactor::block_on(async {
@@ -203,18 +203,82 @@ fn another_process_is_named_and_a_newer_format_refused() {
         let refused = layout.lock().unwrap_err();
         assert!(refused.to_string().ends_with(&format!("in use by process {}", std::process::id())), "{refused}");
         drop(held);
-        let meta = MetaProperties {
-            cluster_id: "AAAAAAAAAAAAAAAAAAAAAQ".into(),
-            node_id: ottla_units::BrokerId::new(7),
-            directory_id: "x".into(),
-        };
-        assert_eq!(MetaProperties::read(&layout).await.unwrap(), None);
-        meta.write(&layout).await.unwrap();
-        assert_eq!(MetaProperties::read(&layout).await.unwrap(), Some(meta));
-        let text = std::fs::read_to_string(layout.meta_properties()).unwrap();
-        std::fs::write(layout.meta_properties(), text.replace("format.version=1", "format.version=9")).unwrap();
-        let refused = MetaProperties::read(&layout).await.unwrap_err();
-        assert!(matches!(refused, StorageError::NewerFormat { found: 9, supported: 1, .. }), "{refused}");
     })
     .unwrap();
+}
+
+/// Overwrites a file with entries that are wrong: each leads to the segment's second byte.
+fn ruin(path: &Path) {
+    let len = std::fs::metadata(path).unwrap().len();
+    assert!(len > 0, "{} has nothing to ruin", path.display());
+    overwrite(path, 0, &[0, 0, 0, 1].repeat(len as usize / 4));
+}
+
+/// One life that writes finished segments with indexes; gives the folder of the log.
+fn written_segments(folder: &Path, clean: bool) -> PathBuf {
+    life(folder, STRICT, clean, async |store, log| {
+        log.set_settings(LogSettings { segment_bytes: 100_000, ..LogSettings::default() });
+        append_durably(store, log, 400).await;
+    })
+    .unwrap();
+    folder.join("topics/orders-0")
+}
+
+#[test]
+fn a_damaged_index_costs_time_and_is_made_anew() {
+    for missing in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let log_folder = written_segments(folder.path(), true);
+        let files = ["00000000000000000000.index", "00000000000000000000.timeindex"].map(|name| log_folder.join(name));
+        let sound = files.clone().map(|file| std::fs::read(file).unwrap());
+        assert!(sound[0].len() > 3 * INDEX_ENTRY_BYTES);
+        for file in &files {
+            if missing { std::fs::remove_file(file).unwrap() } else { ruin(file) }
+        }
+        life(folder.path(), STRICT, true, async |_, log| {
+            for offset in [150, 3, 99, 399] {
+                let request =
+                    ReadRequest { from: Offset::new(offset), upto: Offset::new(400), bytes_max: 1, at_least_one: true };
+                let records = log.read(request).unwrap().records().await.unwrap();
+                assert_eq!(records.next.get(), offset + 1);
+            }
+            // Records are a millisecond apart: offset and time are the same.
+            let found = log.offset_for_timestamp(ottla_units::Timestamp::new(120), Offset::new(400)).await.unwrap();
+            assert_eq!(found.map(|(offset, _)| offset.get()), Some(120));
+        })
+        .unwrap();
+        if !missing {
+            assert_eq!(files.clone().map(|file| std::fs::read(file).unwrap()), sound);
+        }
+    }
+}
+
+#[test]
+fn a_damaged_index_of_the_active_segment_is_written_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let index = folder.path().join("topics/orders-0/00000000000000000000.index");
+    life(folder.path(), STRICT, true, async |store, log| append_durably(store, log, 100).await).unwrap();
+    let sound = std::fs::read(&index).unwrap();
+    ruin(&index);
+    life(folder.path(), STRICT, true, async |store, log| {
+        let request = ReadRequest { from: Offset::new(90), upto: Offset::new(100), bytes_max: 1, at_least_one: true };
+        assert_eq!(log.read(request).unwrap().records().await.unwrap().next.get(), 91);
+        append_durably(store, log, 100).await;
+        assert_eq!(offsets(log, Offset::ZERO).await.len(), 200);
+    })
+    .unwrap();
+    let grown = std::fs::read(&index).unwrap();
+    assert!(grown.len() > sound.len() && grown.starts_with(&sound), "{} bytes, {} before", grown.len(), sound.len());
+}
+
+#[test]
+fn recovery_does_without_a_damaged_index() {
+    let folder = tempfile::tempdir().unwrap();
+    life(folder.path(), STRICT, true, async |store, log| append_durably(store, log, 300).await).unwrap();
+    life(folder.path(), STRICT, false, async |store, log| append_durably(store, log, 5).await).unwrap();
+    ruin(&folder.path().join("topics/orders-0/00000000000000000000.index"));
+    let report = life(folder.path(), STRICT, true, async |_, log| {
+        assert_eq!(offsets(log, Offset::ZERO).await.len(), 305);
+    });
+    assert_eq!(report.unwrap().batches_restored, 5);
 }

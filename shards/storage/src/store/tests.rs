@@ -126,3 +126,39 @@ fn appends_are_durable_read_and_found_again() {
     })
     .unwrap();
 }
+
+#[test]
+fn producers_are_put_down_while_a_segment_grows() {
+    let folder = tempfile::tempdir().unwrap();
+    let layout = Layout::below(folder.path());
+    let specs = [spec(0)];
+    let snapshots = || {
+        let listed = std::fs::read_dir(folder.path().join("topics/orders-0")).unwrap();
+        let names = listed.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        Vec::from_iter(names.filter(|name| name.ends_with(".snapshot")))
+    };
+    ottla_reactor::block_on(async {
+        let recovery = recover(&layout, &specs, &RecoverOptions::default()).await.unwrap();
+        let store = Store::start(&layout, config(recovery.generation)).await.unwrap();
+        let log = store.open_log(&specs[0], None, LogSettings::default());
+        let watermark: Rc<Watermark> = Rc::default();
+        let observer: Rc<dyn LogObserver> = Rc::clone(&watermark) as Rc<dyn LogObserver>;
+        log.observe(Rc::downgrade(&observer));
+        // More than is written without putting them down, twice; one file replaces the other.
+        for i in 0..2600 {
+            produce(&store, &log, &batch(1, 30_000, i)).await;
+        }
+        store.durable(store.latest_ticket()).await.unwrap();
+        let names = snapshots();
+        let [name] = &names[..] else { panic!("one snapshot, not {names:?}") };
+        let (_, first) = SegmentFile::parse(name).unwrap();
+        assert!(first.get() > 1300, "the second one: {name}");
+        drop((log, store));
+
+        // A crash: what is read again begins there.
+        let recovery = recover(&layout, &specs, &RecoverOptions::default()).await.unwrap();
+        let image = &recovery.logs[&specs[0].key];
+        assert_eq!((image.end.get(), image.snapshot.clone()), (2600, Some((first, b"producers".to_vec()))));
+    })
+    .unwrap();
+}
