@@ -11,9 +11,9 @@ use ottla_bench::compare::{self, Plan};
 use ottla_bench::connection::resolve;
 use ottla_bench::measure::Timing;
 use ottla_bench::workload::{self, TABLE, Target, Workload};
-use ottla_bench::{exercise, process, report, verify};
+use ottla_bench::{exercise, process, report};
 
-/// Raw load, comparisons and crash proofs for any Kafka-compatible broker.
+/// Raw load and comparisons for any Kafka-compatible broker.
 #[derive(Debug, Parser)]
 #[command(name = "ottla-bench", version, max_term_width = 100)]
 pub(crate) struct Arguments {
@@ -29,8 +29,6 @@ enum Command {
     Run(Box<Run>),
     /// Runs workloads against several brokers in turn; writes every run, medians and ratios.
     Compare(Compare),
-    /// Kills a broker under load again and again; proves that nothing acknowledged is lost or doubled.
-    VerifyKill(VerifyKill),
     /// Creates many partitions, writes to each; tells memory and start-up times, clean and after kill -9.
     Partitions(Partitions),
     /// Starts a broker and lets it idle; tells time to first answer, memory and CPU.
@@ -132,42 +130,6 @@ impl Broker {
 }
 
 #[derive(Debug, Args)]
-struct VerifyKill {
-    /// Crashes
-    #[arg(long, default_value_t = 20)]
-    rounds: u64,
-    /// What everything random follows from; a round's own seed is this plus its number
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// Partitions of each round's topic
-    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u16).range(1..))]
-    partitions: u16,
-    /// Producers, a connection each
-    #[arg(long, default_value_t = 16)]
-    writers: u32,
-    /// Earliest moment of a crash, milliseconds after the load's start
-    #[arg(long, default_value_t = 100)]
-    kill_after_min_ms: u64,
-    /// Latest moment of a crash
-    #[arg(long, default_value_t = 2_000)]
-    kill_after_max_ms: u64,
-    /// MiB acknowledged after which the crash comes at once
-    #[arg(long, default_value_t = 256)]
-    mib_max: u64,
-    /// One round in so many ends with SIGTERM instead; 0 for none
-    #[arg(long, default_value_t = 0)]
-    stop_one_in: u64,
-    /// One restart in so many is killed while it recovers; 0 for none
-    #[arg(long, default_value_t = 4)]
-    kill_recovery_one_in: u64,
-    /// An argument more on every second start, such as another number of cores; several times
-    #[arg(long, allow_hyphen_values = true)]
-    alternate: Vec<String>,
-    #[command(flatten)]
-    broker: Broker,
-}
-
-#[derive(Debug, Args)]
 struct Partitions {
     /// How many
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
@@ -251,7 +213,6 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<bool> {
         }
         Command::Run(run) => run_workloads(&run),
         Command::Compare(compare) => run_comparison(&compare),
-        Command::VerifyKill(verify) => verify_kill(&verify),
         Command::Partitions(partitions) => run_partitions(&partitions),
         Command::Idle(idle) => run_idle(&idle),
     }
@@ -319,25 +280,6 @@ fn run_comparison(flags: &Compare) -> anyhow::Result<bool> {
     println!("\n{}", std::fs::read_to_string(&table)?);
     println!("written to {}", table.display());
     Ok(comparison.failures.is_empty() && comparison.runs.iter().all(|run| run.outcome.is_clean()))
-}
-
-fn verify_kill(flags: &VerifyKill) -> anyhow::Result<bool> {
-    let plan = verify::Plan {
-        broker: flags.broker.command()?,
-        alternate: flags.alternate.clone(),
-        rounds: flags.rounds,
-        seed: flags.seed,
-        partitions: flags.partitions.into(),
-        writers: flags.writers,
-        kill_after: (Duration::from_millis(flags.kill_after_min_ms), Duration::from_millis(flags.kill_after_max_ms)),
-        bytes_max: flags.mib_max << 20,
-        stop_one_in: flags.stop_one_in,
-        kill_recovery_one_in: flags.kill_recovery_one_in,
-        start_timeout: Duration::from_secs(flags.broker.start_timeout),
-    };
-    let summary = verify::run(&plan, |round| println!("{round}"))?;
-    println!("{} passed, {} failed", summary.passed, summary.failed);
-    Ok(summary.failed == 0)
 }
 
 fn run_partitions(flags: &Partitions) -> anyhow::Result<bool> {

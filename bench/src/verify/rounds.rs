@@ -1,127 +1,112 @@
-use std::collections::BTreeMap;
-use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use super::content::Content;
+use super::ground::Image;
 use super::observer::Observer;
+use super::outcome::{Round, Summary};
 use super::reader::{Findings, is_gone, verify};
 use super::writer::{Signals, Writer};
 use crate::broker::{BrokerCommand, RunningBroker};
 use crate::connection::Connection;
-use crate::error::{BenchError, Result, error_name};
+use crate::error::{BenchError, Result};
 use crate::random::Random;
 use crate::topics;
+
+/// How many partitions a round's topic may have; most rounds have few.
+const PARTITIONS: [usize; 8] = [1, 3, 12, 12, 24, 60, 300, 1_000];
+/// A start that is ended on the way is ended within this time: recovery is under way then, or has just ended.
+const START_CUT_AFTER_MAX: Duration = Duration::from_millis(200);
+/// The same for a stop.
+const STOP_CUT_AFTER_MAX: Duration = Duration::from_millis(300);
+/// How long a broker works on after its power was cut: what it says then must not be believed.
+const DOOMED_MAX: Duration = Duration::from_millis(30);
+/// Starts that may be ended on the way in one round.
+const CUT_STARTS_MAX: u64 = 3;
+/// How long a broker that was told to stop may take.
+const STOP_LIMIT: Duration = Duration::from_secs(60);
+/// How long the load goes on after the restart, and after a freeze.
+const GO_ON: Duration = Duration::from_millis(200);
 
 /// What to do to a broker, and how often.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// How to start it.
     pub broker: BrokerCommand,
-    /// More arguments on every second start, such as another number of cores.
-    pub alternate: Vec<String>,
-    /// Crashes.
+    /// Its data folder.
+    pub data: PathBuf,
+    /// Rounds.
     pub rounds: u64,
-    /// What everything random follows from.
+    /// What everything random follows from; a round's own seed is this plus its number.
     pub seed: u64,
-    /// Partitions of each round's topic.
-    pub partitions: usize,
+    /// The most partitions that a round's topic has.
+    pub partitions_max: usize,
     /// Producers, a connection each.
     pub writers: u32,
-    /// The earliest and the latest moment of a crash after the load's start.
-    pub kill_after: (Duration, Duration),
-    /// A crash comes at once when so many bytes have been acknowledged, so that reading back stays short.
+    /// The earliest and the latest end after the load's start.
+    pub end_after: (Duration, Duration),
+    /// The end comes at once when so many bytes have been acknowledged, so that reading back stays short.
     pub bytes_max: u64,
-    /// One round in so many ends with SIGTERM instead of SIGKILL; 0 for none.
-    pub stop_one_in: u64,
-    /// One restart in so many is killed too, while it recovers; 0 for none.
-    pub kill_recovery_one_in: u64,
+    /// One restart in so many is ended too, before it is done; 0 for none.
+    pub cut_start_one_in: u64,
+    /// The most shards; each start has another number of them.
+    pub shards_max: u64,
+    /// Rounds in which the broker is frozen (SIGSTOP) under load, and for how long.
+    pub freezes: (u64, Duration),
+    /// Whether the topics of all rounds stay.
+    pub keep: bool,
     /// How long a start may take.
     pub start_timeout: Duration,
 }
 
-/// How one round went.
-#[derive(Clone, Debug)]
-pub struct Round {
-    /// Which.
-    pub number: u64,
-    /// Its seed.
-    pub seed: u64,
-    /// How the broker ended.
-    pub end: &'static str,
-    /// When it was killed, after the load's start.
-    pub killed_after: Duration,
-    /// Starts that were killed before they were done.
-    pub killed_starts: u64,
-    /// From the last start to its first answer.
-    pub recovery: Duration,
-    /// Batches acknowledged.
-    pub batches: u64,
-    /// Bytes acknowledged.
-    pub bytes: u64,
-    /// Records read back.
-    pub records: u64,
-    /// Commits acknowledged.
-    pub commits: u64,
-    /// Batches that idempotent producers sent again after the crash.
-    pub resent: u64,
-    /// Acknowledged records that are gone.
-    pub lost: u64,
-    /// Records that are there twice.
-    pub doubled: u64,
-    /// Everything else that is wrong.
-    pub wrong: u64,
-    /// The first findings in words.
-    pub words: Vec<String>,
-    /// Errors that writers were answered with.
-    pub errors: BTreeMap<i16, u64>,
-}
-
-impl Round {
-    /// Whether nothing was wrong.
-    pub fn passed(&self) -> bool {
-        self.lost + self.doubled + self.wrong == 0
+impl Plan {
+    /// Whether this round is one of the freezes, which are spread over all rounds.
+    fn freezes_in(&self, number: u64) -> bool {
+        let (freezes, _) = self.freezes;
+        let every = (self.rounds / freezes.max(1)).max(1);
+        number.is_multiple_of(every) && number / every < freezes
     }
 }
 
-impl fmt::Display for Round {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "round {:>3} {}: {} after {:.2} s, {} killed starts, answered after {:.0} ms; {} batches ({:.1} MB), {} commits acknowledged; \
-             {} records read, {} batches resent; {} lost, {} doubled, {} wrong",
-            self.number,
-            if self.passed() { "passed" } else { "FAILED" },
-            self.end,
-            self.killed_after.as_secs_f64(),
-            self.killed_starts,
-            self.recovery.as_secs_f64() * 1000.0,
-            self.batches,
-            self.bytes as f64 / 1e6,
-            self.commits,
-            self.records,
-            self.resent,
-            self.lost,
-            self.doubled,
-            self.wrong,
-        )?;
-        for (code, count) in &self.errors {
-            write!(f, "; {count} × {code} {}", error_name(*code))?;
-        }
-        for words in &self.words {
-            write!(f, "\n    {words}")?;
-        }
-        if self.passed() { Ok(()) } else { write!(f, "\n    again: --seed {} --rounds 1", self.seed) }
-    }
+/// How a round ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum End {
+    Killed,
+    KilledStopping,
+    Stopped,
+    Frozen,
+    PowerCut,
 }
 
-/// How all rounds went.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Summary {
-    /// Rounds without a finding.
-    pub passed: u64,
-    /// Rounds with one.
-    pub failed: u64,
+impl End {
+    fn choose(plan: &Plan, number: u64, on_image: bool, random: &mut Random) -> End {
+        // Drawn in any case: a round must be the same when it is played alone.
+        let drawn = random.below(100);
+        if on_image {
+            return End::PowerCut;
+        }
+        if plan.freezes_in(number) {
+            return End::Frozen;
+        }
+        match drawn {
+            0..75 => End::Killed,
+            75..90 => End::KilledStopping,
+            _ => End::Stopped,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            End::Killed => "killed",
+            End::KilledStopping => "killed while stopping",
+            End::Stopped => "stopped",
+            End::Frozen => "frozen, then killed",
+            End::PowerCut => "power cut",
+        }
+    }
 }
 
 /// What one round wrote and read along, kept for one more crash.
@@ -135,78 +120,116 @@ pub(super) struct Written {
 /// *Lives on: the main thread.*
 struct Rounds<'a> {
     plan: &'a Plan,
-    starts: usize,
+    /// Where the data folder is, when its power can be cut.
+    image: Option<&'a Image>,
+    shards: u64,
     previous: Option<Written>,
 }
 
-/// Plays the rounds; tells each.
+/// Plays the rounds and tells each; the broker is stopped cleanly at the end.
 ///
 /// # Errors
 /// A broker that does not start, or ends by itself, or cannot be spoken with.
-pub fn run(plan: &Plan, mut tell: impl FnMut(&Round)) -> Result<Summary> {
-    let mut rounds = Rounds { plan, starts: 0, previous: None };
-    let mut broker = rounds.start()?;
+pub fn run(plan: &Plan, image: Option<&Image>, mut tell: impl FnMut(&Round)) -> Result<Summary> {
+    let mut rounds = Rounds { plan, image, shards: 0, previous: None };
+    let mut random = Random::new(plan.seed);
+    let mut broker = rounds.start(&mut random)?;
     broker.await_answer(plan.start_timeout)?;
     let mut summary = Summary::default();
     for number in 0..plan.rounds {
         let round = rounds.play(number, &mut broker)?;
-        if round.passed() {
-            summary.passed += 1;
-        } else {
-            summary.failed += 1;
-        }
+        summary.add(&round);
         tell(&round);
     }
+    stop(&mut broker)?;
     Ok(summary)
 }
 
+/// The test of the test: each round on an empty file system of its own, with a broker that flushes nothing. What each round
+/// lost, in words; an empty list says that the test would find nothing.
+///
+/// # Errors
+/// What kept a round from being played; a broker that cannot be started after the cut is a loss.
+pub fn control(plan: &Plan, image: &Image, mut tell: impl FnMut(&str)) -> Result<Vec<String>> {
+    let mut losses = Vec::new();
+    for number in 0..plan.rounds {
+        image.renew()?;
+        let once = Plan { rounds: 1, seed: plan.seed + number, cut_start_one_in: 0, ..plan.clone() };
+        let mut rounds = Rounds { plan: &once, image: Some(image), shards: 0, previous: None };
+        let mut broker = rounds.start(&mut Random::new(once.seed))?;
+        broker.await_answer(plan.start_timeout)?;
+        let loss = match rounds.play(0, &mut broker) {
+            Ok(round) if round.lost > 0 => Some(format!("{} acknowledged records lost", round.lost)),
+            Ok(round) if !round.passed() => Some(round.words.join("; ")),
+            Ok(_) => None,
+            Err(error) => Some(error.to_string()),
+        };
+        tell(&format!("round {number:>3} {}: {}", image.kind().name(), loss.as_deref().unwrap_or("nothing lost")));
+        losses.extend(loss);
+    }
+    Ok(losses)
+}
+
 impl Rounds<'_> {
-    fn start(&mut self) -> Result<RunningBroker> {
-        self.starts += 1;
-        let more = if self.starts.is_multiple_of(2) { &self.plan.alternate[..] } else { &[] };
-        self.plan.broker.start(more)
+    fn start(&mut self, random: &mut Random) -> Result<RunningBroker> {
+        self.shards = random.between(1, self.plan.shards_max);
+        self.plan.broker.start(&["--set".to_owned(), format!("ottla.shards={}", self.shards)])
     }
 
     fn play(&mut self, number: u64, broker: &mut RunningBroker) -> Result<Round> {
-        let seed = self.plan.seed + number;
+        let plan = self.plan;
+        let seed = plan.seed + number;
         let mut random = Random::new(seed);
-        let mut written = self.prepare(seed)?;
-        let mut findings = Findings::default();
+        let mut written = self.prepare(seed, &mut random)?;
+        let mut findings = Findings { unflushed_may_go: self.image.is_some(), ..Findings::default() };
 
-        let (earliest, latest) = self.plan.kill_after;
-        let delay = Duration::from_micros(random.between(earliest.as_micros() as u64, latest.as_micros() as u64));
-        let kind = if self.plan.stop_one_in > 0 && random.one_in(self.plan.stop_one_in) { "stopped" } else { "killed" };
-        let killed_after = self.load_and_end(&mut written, broker, delay, kind, &mut findings)?;
-        let killed_starts = self.restart(broker, &mut random)?;
-        let recovery = broker.await_answer(self.plan.start_timeout)?;
+        let (earliest, latest) = plan.end_after;
+        let delay = moment(&mut random, earliest, latest);
+        let end = End::choose(plan, number, self.image.is_some(), &mut random);
+        let shards = self.shards;
+        let ended_after = self.load_and_end(&mut written, broker, delay, end, &mut random, &mut findings)?;
+        let journal_bytes = folder_bytes(&plan.data.join("journal"));
+        let cut_starts = self.restart(broker, &mut random)?;
+        let recovery = broker.await_answer(plan.start_timeout)?;
 
         // What was acknowledged, before anything more is written.
         self.check(&mut written, &mut findings)?;
         // Producers go on where they were: what was not answered is sent again.
-        let after = Signals::default();
-        let stopper = Duration::from_millis(200);
-        let ends = self.write(&mut written, &after, |_| std::thread::sleep(stopper));
+        let ends = self.write(&mut written, &Signals::default(), |_| std::thread::sleep(GO_ON));
         for error in ends.into_iter().filter_map(Result::err) {
             findings.wrong(format!("after the restart: {error}"));
         }
         let records = self.check(&mut written, &mut findings)?;
         broker.must_run()?;
-        let round = summarise(number, seed, &written, findings);
-        let round = Round { end: kind, killed_after, killed_starts, recovery, records, ..round };
+        let round = Round {
+            number,
+            seed,
+            file_system: self.image.map(|image| image.kind().name()),
+            end: end.name(),
+            ended_after,
+            cut_starts,
+            partitions: written.observer.seen.len(),
+            shards: (shards, self.shards),
+            recovery,
+            journal_bytes,
+            records,
+            ..summarise(&written, findings)
+        };
         self.retire(written)?;
         Ok(round)
     }
 
-    fn prepare(&self, seed: u64) -> Result<Written> {
+    fn prepare(&self, seed: u64, random: &mut Random) -> Result<Written> {
         let plan = self.plan;
-        let topic = format!("verify-{seed:016x}");
+        let partitions = PARTITIONS[random.below(PARTITIONS.len() as u64) as usize].min(plan.partitions_max);
+        let topic = format!("torture-{seed:016x}");
         let mut control = Connection::open(plan.broker.addr)?;
         topics::delete(&mut control, &[&topic])?;
-        topics::create(&mut control, &topic, plan.partitions, &[])?;
+        topics::create(&mut control, &topic, partitions, &[])?;
         let content = Content::new(seed);
-        let writer = |number| Writer::new(number, content, &topic, plan.broker.addr, plan.partitions, seed);
+        let writer = |number| Writer::new(number, content, &topic, plan.broker.addr, partitions, seed);
         let writers = (0..plan.writers).map(writer).collect();
-        let observer = Observer::new(&topic, plan.partitions);
+        let observer = Observer::new(&topic, partitions);
         Ok(Written { topic, content, writers, observer })
     }
 
@@ -216,25 +239,57 @@ impl Rounds<'_> {
         written: &mut Written,
         broker: &mut RunningBroker,
         delay: Duration,
-        kind: &str,
+        end: End,
+        random: &mut Random,
         findings: &mut Findings,
     ) -> Result<Duration> {
         let begun = Instant::now();
         let mut ended = Ok(());
-        let mut killed_after = Duration::ZERO;
+        let mut ended_after = Duration::ZERO;
         let bytes_max = self.plan.bytes_max;
         let outcomes = self.write(written, &Signals::default(), |signals| {
             while begun.elapsed() < delay && signals.acked_bytes.load(Ordering::Relaxed) < bytes_max {
                 std::thread::sleep(Duration::from_millis(1));
             }
-            killed_after = begun.elapsed();
-            ended = end(broker, kind);
+            ended_after = begun.elapsed();
+            ended = self.end(broker, end, random);
         });
         ended?;
         for error in outcomes.into_iter().filter_map(Result::err).filter(|error| !is_gone(error)) {
             findings.wrong(format!("under load: {error}"));
         }
-        Ok(killed_after)
+        Ok(ended_after)
+    }
+
+    fn end(&self, broker: &mut RunningBroker, end: End, random: &mut Random) -> Result<()> {
+        match end {
+            End::Killed => broker.kill(),
+            End::Stopped => stop(broker),
+            End::KilledStopping => {
+                signal(broker, Signal::TERM)?;
+                std::thread::sleep(moment(random, Duration::ZERO, STOP_CUT_AFTER_MAX));
+                broker.kill()
+            }
+            End::Frozen => {
+                signal(broker, Signal::STOP)?;
+                std::thread::sleep(self.plan.freezes.1);
+                signal(broker, Signal::CONT)?;
+                std::thread::sleep(GO_ON);
+                // It must have lived through it.
+                broker.must_run()?;
+                broker.kill()
+            }
+            End::PowerCut => self.cut_power(broker, random),
+        }
+    }
+
+    /// Cuts the power, ends what is left of the process, and gives the power back.
+    fn cut_power(&self, broker: &mut RunningBroker, random: &mut Random) -> Result<()> {
+        let Some(image) = self.image else { return broker.kill() };
+        image.cut()?;
+        std::thread::sleep(moment(random, Duration::ZERO, DOOMED_MAX));
+        broker.kill()?;
+        image.power_up()
     }
 
     /// Lets every writer write and the observer read, each on a thread, while `meanwhile` runs; then tells them to stop.
@@ -252,18 +307,22 @@ impl Rounds<'_> {
         })
     }
 
-    /// Starts the broker again; some starts are killed on the way. How many.
+    /// Starts the broker again; some starts are ended on the way. How many.
     fn restart(&mut self, broker: &mut RunningBroker, random: &mut Random) -> Result<u64> {
-        let mut killed = 0;
+        let mut cut = 0;
         loop {
-            *broker = self.start()?;
-            if self.plan.kill_recovery_one_in == 0 || killed == 3 || !random.one_in(self.plan.kill_recovery_one_in) {
-                return Ok(killed);
+            *broker = self.start(random)?;
+            if self.plan.cut_start_one_in == 0 || cut == CUT_STARTS_MAX || !random.one_in(self.plan.cut_start_one_in) {
+                return Ok(cut);
             }
-            std::thread::sleep(Duration::from_micros(random.between(0, 60_000)));
+            std::thread::sleep(moment(random, Duration::ZERO, START_CUT_AFTER_MAX));
             broker.must_run()?;
-            broker.kill()?;
-            killed += 1;
+            if self.image.is_some() {
+                self.cut_power(broker, random)?
+            } else {
+                broker.kill()?
+            }
+            cut += 1;
         }
     }
 
@@ -285,19 +344,29 @@ impl Rounds<'_> {
 
     /// Keeps this round's topic for the next crash and drops the one before.
     fn retire(&mut self, written: Written) -> Result<()> {
-        if let Some(previous) = self.previous.replace(written) {
-            let mut control = Connection::open(self.plan.broker.addr)?;
-            topics::delete(&mut control, &[&previous.topic])?;
+        match self.previous.replace(written) {
+            Some(previous) if !self.plan.keep => {
+                let mut control = Connection::open(self.plan.broker.addr)?;
+                topics::delete(&mut control, &[&previous.topic])
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
 
-fn end(broker: &mut RunningBroker, kind: &str) -> Result<()> {
-    if kind == "killed" {
-        return broker.kill();
+fn moment(random: &mut Random, earliest: Duration, latest: Duration) -> Duration {
+    Duration::from_micros(random.between(earliest.as_micros() as u64, latest.as_micros() as u64))
+}
+
+fn signal(broker: &RunningBroker, signal: Signal) -> Result<()> {
+    match Pid::from_raw(broker.pid() as i32) {
+        Some(pid) => Ok(kill_process(pid, signal)?),
+        None => Ok(()),
     }
-    let (status, _) = broker.stop(Duration::from_secs(60))?;
+}
+
+fn stop(broker: &mut RunningBroker) -> Result<()> {
+    let (status, _) = broker.stop(STOP_LIMIT)?;
     if status.success() {
         Ok(())
     } else {
@@ -305,25 +374,20 @@ fn end(broker: &mut RunningBroker, kind: &str) -> Result<()> {
     }
 }
 
-fn summarise(number: u64, seed: u64, written: &Written, mut findings: Findings) -> Round {
-    let mut round = Round {
-        number,
-        seed,
-        end: "",
-        killed_after: Duration::ZERO,
-        killed_starts: 0,
-        recovery: Duration::ZERO,
-        batches: 0,
-        bytes: 0,
-        records: 0,
-        commits: 0,
-        resent: 0,
-        lost: 0,
-        doubled: 0,
-        wrong: 0,
-        words: Vec::new(),
-        errors: BTreeMap::new(),
+/// Bytes of all files below a folder, as far as they take space on the disk.
+fn folder_bytes(folder: &Path) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
+    let size = |entry: std::fs::DirEntry| match entry.metadata() {
+        Ok(meta) if meta.is_dir() => folder_bytes(&entry.path()),
+        Ok(meta) => meta.blocks() * 512,
+        Err(_) => 0,
     };
+    entries.flatten().map(size).sum()
+}
+
+fn summarise(written: &Written, mut findings: Findings) -> Round {
+    let mut round = Round::default();
     for writer in &written.writers {
         round.batches += writer.counts.batches;
         round.bytes += writer.counts.bytes;
@@ -334,5 +398,12 @@ fn summarise(number: u64, seed: u64, written: &Written, mut findings: Findings) 
         }
         writer.offences.iter().for_each(|words| findings.wrong(words.clone()));
     }
-    Round { lost: findings.lost, doubled: findings.doubled, wrong: findings.wrong, words: findings.words, ..round }
+    Round {
+        lost: findings.lost,
+        lost_unflushed: findings.lost_unflushed,
+        doubled: findings.doubled,
+        wrong: findings.wrong,
+        words: findings.words,
+        ..round
+    }
 }

@@ -21,6 +21,9 @@ mod clients;
 // Recorded answers of Apache Kafka against our broker's.
 mod oracle;
 
+// Our broker, ended again and again.
+mod torture;
+
 // Pages that are written by the program.
 mod docs;
 
@@ -55,7 +58,12 @@ const COMMANDS: &[Command] = &[
         run: oracle::run,
     },
     Command { name: "bench-smoke", about: "every bench runs once", run: |_| bench_smoke() },
-    Command { name: "ci", about: "all of the above", run: |_| ci() },
+    Command {
+        name: "torture",
+        about: "kill -9 and power cuts under load, everything read back (kill, power; --help tells more)",
+        run: torture::run,
+    },
+    Command { name: "ci", about: "all of the above but torture", run: |_| ci() },
 ];
 
 fn main() -> ExitCode {

@@ -92,6 +92,11 @@ impl Step {
         Ok(())
     }
 
+    /// Runs it, its output going to ours, and says how it ended.
+    pub(crate) fn status(mut self, what: &str) -> Result<ExitStatus, Failure> {
+        self.0.status().map_err(|error| Failure(format!("{what}: {error}")))
+    }
+
     /// Runs it in silence; its output is shown only when it fails.
     pub(crate) fn quietly(mut self, what: &str) -> Result<String, Failure> {
         let output = self.0.output().map_err(|error| Failure(format!("{what}: {error}")))?;

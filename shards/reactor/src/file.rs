@@ -179,7 +179,7 @@ impl File {
     ) -> (io::Result<()>, AlignedBuffer) {
         let (from, len) = (range.start, range.end - range.start);
         let start: *const u8 = buffer[range].as_ptr();
-        let flags = libc::RWF_DSYNC;
+        let flags = if cfg!(feature = "unflushed") { 0 } else { libc::RWF_DSYNC };
         let entry = match buffer.slot_index() {
             Some(slot) => {
                 opcode::WriteFixed::new(self.fd(), start, len as u32, slot).offset(at).rw_flags(flags).build()
@@ -269,6 +269,9 @@ impl File {
     /// # Errors
     /// The operating system's. After one, nobody knows what is on the disk: never ask again and go on.
     pub async fn sync_data(&self) -> io::Result<()> {
+        if cfg!(feature = "unflushed") {
+            return Ok(());
+        }
         let entry = opcode::Fsync::new(self.fd()).flags(types::FsyncFlags::DATASYNC).build();
         run(entry, ()).await.0.map(drop)
     }
@@ -278,6 +281,9 @@ impl File {
     /// # Errors
     /// As [`File::sync_data`].
     pub async fn sync_all(&self) -> io::Result<()> {
+        if cfg!(feature = "unflushed") {
+            return Ok(());
+        }
         run(opcode::Fsync::new(self.fd()).build(), ()).await.0.map(drop)
     }
 
