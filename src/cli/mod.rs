@@ -27,6 +27,7 @@ mod metrics;
 mod produce;
 mod start;
 mod topic;
+mod tune;
 
 /// A Kafka-compatible message broker in one binary.
 ///
@@ -61,6 +62,8 @@ enum Command {
     Config(config::Config),
     #[command(subcommand)]
     Metrics(metrics::Metrics),
+    #[command(subcommand)]
+    Tune(tune::Tune),
     Completions(completions::Completions),
 }
 
@@ -82,6 +85,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Log(command) => command.run(),
         Command::Config(command) => command.run(),
         Command::Metrics(command) => command.run(),
+        Command::Tune(command) => command.run(),
         Command::Completions(command) => command.run(),
     };
     match done {

@@ -249,3 +249,13 @@ pub(crate) fn file(folder: impl AsRef<Path>, name: impl AsRef<OsStr>, text: &str
     std::fs::write(&path, text).expect("written");
     path
 }
+
+/// Tells that a test cannot be done on this machine, and why; `cargo xtask test` counts it.
+pub(crate) fn skip(what: &str, why: &str) {
+    eprintln!("skipped {what}: {why}");
+    if let Some(file) = std::env::var_os("OTTLA_SKIPPED_TESTS") {
+        let file = std::fs::OpenOptions::new().append(true).create(true).open(file);
+        // One write a line: tests run side by side.
+        file.unwrap().write_all(format!("{what}: {why}\n").as_bytes()).unwrap();
+    }
+}

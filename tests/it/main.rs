@@ -22,5 +22,8 @@ mod files;
 // What a person watches.
 mod metrics;
 
+// The host, changed and changed back.
+mod tune;
+
 // Pages and lists that derive from tables.
 mod docs;
