@@ -108,7 +108,7 @@ metrics! {
     ottla_connections_refused_total: Counter of "connections" [reason]
         "Connections refused: the process (total) or one client address (per_address) has as many as it may." => refused;
     ottla_connections_closed_total: Counter of "connections" [reason]
-        "Connections that the broker closed: silent for connections.max.idle.ms (idle), or not the Kafka protocol (invalid)." => closed;
+        "Connections that the broker closed: silent for connections.max.idle.ms (idle), not the Kafka protocol (invalid), or standing still with memory that others waited for (shed)." => closed;
     ottla_received_bytes_total: Counter of "bytes" [shard]
         "Bytes received from clients, with framing." => |r, s| counter(r, s, |shard| shard.connections.received_bytes);
     ottla_sent_bytes_total: Counter of "bytes" [shard]
@@ -120,7 +120,9 @@ metrics! {
     ottla_requests_in_flight: Gauge of "requests" [shard]
         "Requests read and not answered yet." => |r, s| gauge(r, s, |shard| shard.queues.requests);
     ottla_request_bytes_in_flight: Gauge of "bytes" [shard]
-        "Bytes of requests in work and of answers not sent yet." => |r, s| gauge(r, s, |shard| shard.queues.bytes);
+        "Bytes of requests in work, counted as they come." => |r, s| gauge(r, s, |shard| shard.queues.bytes);
+    ottla_answer_bytes_in_flight: Gauge of "bytes" [shard]
+        "Bytes of answers that are being made or not sent yet." => |r, s| gauge(r, s, |shard| shard.queues.answer_bytes);
     ottla_mesh_queue_messages: Gauge of "messages" [shard]
         "Messages from other shards not taken up yet." => |r, s| gauge(r, s, |shard| shard.queues.mesh);
     kafka_server_delayedoperationpurgatory_purgatorysize: Gauge of "requests" [delayedOperation]
@@ -362,6 +364,7 @@ fn refused(report: &Report, samples: &mut Samples<'_>) {
 fn closed(report: &Report, samples: &mut Samples<'_>) {
     samples.count(&["idle"], report.shards.iter().map(|shard| shard.connections.closed_idle).sum());
     samples.count(&["invalid"], report.shards.iter().map(|shard| shard.connections.closed_invalid).sum());
+    samples.count(&["shed"], report.shards.iter().map(|shard| shard.connections.closed_shed).sum());
 }
 
 fn purgatory(report: &Report, samples: &mut Samples<'_>) {

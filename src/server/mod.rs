@@ -228,6 +228,7 @@ async fn serve(
         recovery,
         cores: cores.clone(),
         listeners,
+        answer_memory_bytes: loaded.settings.own.answer_memory_bytes,
         request_memory_bytes: request_memory(&loaded.settings, shards),
         controller: Box::new(move || Box::new(Bridge::new(commands.clone()))),
         on_failure: Arc::new(move |why| drop(failed.send(why))),

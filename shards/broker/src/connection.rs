@@ -19,6 +19,7 @@ use ottla_wire::frame;
 
 use crate::dispatch;
 use crate::shard::Shard;
+use crate::shed::HeldAnswer;
 
 /// Bytes of a connection's receive buffer at first; it grows with what arrives.
 const RECEIVE_BYTES_MIN: usize = 2 << 10;
@@ -30,6 +31,14 @@ const RECEIVE_BYTES_HEAD: usize = 4 << 10;
 const REQUESTS_IN_FLIGHT_MAX: usize = 256;
 /// Answers sent in one system call.
 const ANSWERS_PER_SEND_MAX: usize = 64;
+/// Bytes of answers that a connection may have waiting; with more it is not read from until some are sent.
+const ANSWER_BYTES_QUEUED_MAX: u64 = 1 << 20;
+/// Bytes of a frame for which memory is taken on its word while there is plenty: one receive for most frames.
+const RECEIVE_BYTES_TRUSTED: usize = 1 << 20;
+/// Bytes of a frame received at a time once half of the memory for requests is gone.
+const RECEIVE_BYTES_SHORT: usize = 16 << 10;
+/// How many times its bytes a request counts that is decoded into structures: one byte may become many.
+const DECODED_WEIGHT: u64 = 8;
 
 /// Why a connection was closed by the broker.
 #[derive(Debug)]
@@ -58,6 +67,8 @@ struct Queued {
     answer: Answer,
     /// The request's bytes, counted until it is answered.
     permit: Permit,
+    /// The answer's bytes, counted until they are sent; nothing for one that is still to come.
+    held: Option<HeldAnswer>,
 }
 
 /// *Lives on:* the shard it was given to. *Talks by:* calls to the shards that own what is asked for.
@@ -74,6 +85,10 @@ pub(crate) struct Connection {
     /// No more requests are read.
     stopping: Cell<bool>,
     pub(crate) last_active: Cell<Instant>,
+    /// Bytes of the shard's memory that this connection holds: requests under way, answers not sent.
+    held: Cell<u64>,
+    /// Of those, answers that are ready and not sent.
+    unsent: Cell<u64>,
     /// What ApiVersions told about the client's software: name, version.
     pub(crate) software: RefCell<Option<(String, String)>>,
     /// The last fetch, whose memory is used again.
@@ -96,9 +111,21 @@ impl Connection {
             closed: Cell::new(false),
             stopping: Cell::new(false),
             last_active: Cell::new(monotonic()),
+            held: Cell::new(0),
+            unsent: Cell::new(0),
             software: RefCell::new(None),
             fetch: RefCell::default(),
         })
+    }
+
+    /// Bytes of the shard's memory that it holds.
+    pub(crate) fn held(&self) -> u64 {
+        self.held.get()
+    }
+
+    /// Bytes that its client has sent or taken so far.
+    pub(crate) fn moved(&self) -> u64 {
+        self.socket.moved_bytes()
     }
 
     /// Who is at the other end.
@@ -168,22 +195,49 @@ impl Connection {
                 })
                 .await
             };
-            let request = match next {
+            let (request, permit) = match next {
                 Ok(request) => request,
                 Err(reason) => return reason,
             };
             self.last_active.set(monotonic());
-            let permit = self.admit(shard, request.len()).await;
-            if self.closed.get() {
-                return Closed::ByPeer;
+            if let Err(reason) = self.answer(shard, request, permit).await {
+                return reason;
             }
-            match dispatch::dispatch(shard, self, request).await {
-                Ok(answer) => {
-                    self.queue.borrow_mut().push_back(Queued { answer, permit });
-                    self.changed.notify();
-                }
-                Err(reason) => return reason,
+        }
+    }
+
+    /// Sees to one request; `permit` counts what of it was counted while it came.
+    async fn answer(&self, shard: &Rc<Shard>, request: Bytes, permit: Option<Permit>) -> Result<(), Closed> {
+        let permit = self.unless_closed(self.admit(shard, weight(shard, &request), permit)).await?;
+        let answer = self.unless_closed(dispatch::dispatch(shard, self, request)).await??;
+        let held = match &answer {
+            Answer::Ready(pieces) => {
+                let bytes = pieces.iter().map(|piece| piece.as_ref().len() as u64).sum();
+                self.unsent.set(self.unsent.get() + bytes);
+                self.held.set(self.held.get() + bytes);
+                Some(shard.answer_memory.hold(bytes))
             }
+            Answer::Coming(_) => None,
+        };
+        self.queue.borrow_mut().push_back(Queued { answer, permit, held });
+        self.changed.notify();
+        Ok(())
+    }
+
+    /// Does `work`, unless the connection is closed before it is done.
+    async fn unless_closed<T>(&self, work: impl Future<Output = T>) -> Result<T, Closed> {
+        let mut work = std::pin::pin!(work);
+        let mut end = std::pin::pin!(self.until_closed());
+        poll_fn(|context| match work.as_mut().poll(context) {
+            Poll::Ready(done) => Poll::Ready(Ok(done)),
+            Poll::Pending => end.as_mut().poll(context).map(|()| Err(Closed::ByPeer)),
+        })
+        .await
+    }
+
+    async fn until_closed(&self) {
+        while !self.closed.get() {
+            self.ending.wait().await;
         }
     }
 
@@ -193,20 +247,33 @@ impl Connection {
         }
     }
 
-    /// Waits until the connection and the shard may take one more request of `bytes`.
-    async fn admit(&self, shard: &Rc<Shard>, bytes: usize) -> Permit {
-        while self.queue.borrow().len() >= REQUESTS_IN_FLIGHT_MAX && !self.closed.get() {
+    /// Waits until the connection and the shard may take one more request that counts `weight`, of which `permit` is taken.
+    async fn admit(&self, shard: &Rc<Shard>, weight: u64, permit: Option<Permit>) -> Permit {
+        while self.queue.borrow().len() >= REQUESTS_IN_FLIGHT_MAX || self.unsent.get() >= ANSWER_BYTES_QUEUED_MAX {
             self.changed.wait().await;
         }
-        match shard.request_memory.try_acquire(bytes as u64) {
-            Some(permit) => permit,
-            None => shard.request_memory.acquire(bytes as u64).await,
+        shard.answer_memory.room().await;
+        let taken = permit.as_ref().map_or(0, Permit::count);
+        let mut all = self.take_memory(shard, weight.saturating_sub(taken)).await;
+        if let Some(permit) = permit {
+            all.absorb(permit);
         }
+        all
+    }
+
+    /// Takes `bytes` of the memory for requests, waiting for them.
+    async fn take_memory(&self, shard: &Shard, bytes: u64) -> Permit {
+        let permit = match shard.request_memory.try_acquire(bytes) {
+            Some(permit) => permit,
+            None => shard.request_memory.acquire(bytes).await,
+        };
+        self.held.set(self.held.get() + permit.count());
+        permit
     }
 
     async fn write(self: Rc<Self>, shard: Rc<Shard>) {
         let mut pieces = Vec::new();
-        let mut permits = Vec::new();
+        let mut counted = Vec::new();
         loop {
             if self.closed.get() {
                 break;
@@ -218,14 +285,14 @@ impl Connection {
                 self.changed.wait().await;
                 continue;
             }
-            if self.gather(&mut pieces, &mut permits).await.is_err() {
+            if self.gather(&mut pieces, &mut counted).await.is_err() {
                 self.close();
                 break;
             }
             let total: usize = pieces.iter().map(|piece: &Piece| piece.as_ref().len()).sum();
             let (sent, emptied) = self.socket.send(std::mem::take(&mut pieces)).await;
             pieces = emptied;
-            permits.clear();
+            self.release(&mut counted);
             self.changed.notify();
             self.last_active.set(monotonic());
             if sent.is_err() {
@@ -237,8 +304,21 @@ impl Connection {
         self.queue.borrow_mut().clear();
     }
 
+    /// Gives back what answers that were sent have held.
+    fn release(&self, counted: &mut Vec<(Permit, Option<HeldAnswer>)>) {
+        for (permit, held) in counted.drain(..) {
+            let unsent = held.as_ref().map_or(0, HeldAnswer::bytes);
+            self.unsent.set(self.unsent.get() - unsent);
+            self.held.set(self.held.get() - unsent - permit.count());
+        }
+    }
+
     /// Takes the first answer, waiting for it, and those behind it that are ready too.
-    async fn gather(&self, pieces: &mut Vec<Piece>, permits: &mut Vec<Permit>) -> Result<(), Closed> {
+    async fn gather(
+        &self,
+        pieces: &mut Vec<Piece>,
+        counted: &mut Vec<(Permit, Option<HeldAnswer>)>,
+    ) -> Result<(), Closed> {
         let mut answers = 0;
         poll_fn(|context| {
             loop {
@@ -263,11 +343,23 @@ impl Connection {
                         }
                     },
                 }
-                permits.push(first.permit);
+                counted.push((first.permit, first.held));
                 answers += 1;
             }
         })
         .await
+    }
+}
+
+/// What a request counts in the shard's memory: its bytes, and those that it is decoded into.
+fn weight(shard: &Shard, request: &Bytes) -> u64 {
+    const BORROWED: [[u8; 2]; 2] =
+        [ottla_wire::ApiKey::Produce.code().to_be_bytes(), ottla_wire::ApiKey::Fetch.code().to_be_bytes()];
+    let bytes = request.len() as u64;
+    match request.first_chunk() {
+        Some(api) if BORROWED.contains(api) => bytes,
+        // Half at most: more would have to wait until nobody else holds anything.
+        _ => (bytes * DECODED_WEIGHT).min(shard.request_memory.total() / 2).max(bytes),
     }
 }
 
@@ -281,20 +373,19 @@ struct Frames {
 }
 
 impl Frames {
-    /// The next frame's content, without its length.
-    async fn next(&mut self, connection: &Connection, shard: &Rc<Shard>) -> Result<Bytes, Closed> {
+    /// The next frame's content, without its length, and the memory that was taken for it while it came.
+    async fn next(&mut self, connection: &Connection, shard: &Rc<Shard>) -> Result<(Bytes, Option<Permit>), Closed> {
         loop {
             if let Some(field) = self.buffer.first_chunk::<{ frame::LENGTH_BYTES }>() {
                 let max = shard.settings.borrow().network.request_bytes_max as usize;
                 let length = frame::length(*field, max).map_err(Closed::Invalid)?;
                 let whole = length + frame::LENGTH_BYTES;
-                if self.buffer.len() < whole {
-                    self.fill(connection, shard, whole).await?;
-                }
+                let permit =
+                    if self.buffer.len() < whole { Some(self.fill(connection, shard, whole).await?) } else { None };
                 self.expect(whole);
                 let mut content = self.buffer.split_to(whole);
                 let _ = content.split_to(frame::LENGTH_BYTES);
-                return Ok(content.freeze());
+                return Ok((content.freeze(), permit));
             }
             self.receive(connection, shard).await?;
         }
@@ -330,11 +421,18 @@ impl Frames {
         Ok(())
     }
 
-    /// Receives until `whole` bytes are there. Memory is taken as the bytes arrive, not as the length promises.
-    async fn fill(&mut self, connection: &Connection, shard: &Rc<Shard>, whole: usize) -> Result<(), Closed> {
+    /// Receives until `whole` bytes are there. Memory is taken as the bytes arrive, not as the length promises; a little of
+    /// it on trust while there is plenty.
+    async fn fill(&mut self, connection: &Connection, shard: &Rc<Shard>, whole: usize) -> Result<Permit, Closed> {
+        let memory = &shard.request_memory;
+        let mut permit = connection.take_memory(shard, self.buffer.len() as u64).await;
         while self.buffer.len() < whole {
             let missing = whole - self.buffer.len();
-            let step = missing.min(self.buffer.len().max(1 << 20));
+            let plenty = memory.free() >= memory.total() / 2;
+            let step = missing.min(if plenty { RECEIVE_BYTES_TRUSTED } else { RECEIVE_BYTES_SHORT });
+            // The longest frame is as long as all memory, but for the bytes of its length.
+            let counted = (step as u64).min(memory.total() - permit.count());
+            permit.absorb(connection.take_memory(shard, counted).await);
             self.buffer.reserve(step);
             let (result, buffer) = connection.socket.receive_all(std::mem::take(&mut self.buffer), step).await;
             self.buffer = buffer;
@@ -344,6 +442,6 @@ impl Frames {
             }
             shard.metrics.connections.received_bytes.add(count as u64);
         }
-        Ok(())
+        Ok(permit)
     }
 }

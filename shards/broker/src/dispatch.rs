@@ -14,6 +14,7 @@ use ottla_wire::{ApiKey, RequestHeader, WireError, frame};
 
 use crate::api;
 use crate::connection::{Answer, Closed, Connection};
+use crate::faults::Faults;
 use crate::shard::Shard;
 
 /// What a handler may know of a request besides its body.
@@ -119,7 +120,7 @@ async fn route(shard: &Rc<Shard>, connection: &Connection, request: Bytes) -> Re
 }
 
 /// Encodes a response into a frame.
-pub(crate) fn respond<R: messages::Response>(
+pub(crate) fn respond<R: messages::Response + Faults>(
     shard: &Shard,
     context: &Context<'_>,
     response: &R,
@@ -127,7 +128,7 @@ pub(crate) fn respond<R: messages::Response>(
     respond_in(shard, context, response, context.version)
 }
 
-fn respond_in<R: messages::Response>(
+fn respond_in<R: messages::Response + Faults>(
     shard: &Shard,
     context: &Context<'_>,
     response: &R,
@@ -140,6 +141,7 @@ fn respond_in<R: messages::Response>(
         Closed::Invalid(error)
     })?;
     open.close(&mut out, 0);
+    response.each_code(|code| shard.metrics.failed_code(context.api, code));
     shard.metrics.answered(context.api, context.version, context.received.elapsed());
     Ok(Answer::Ready(vec![Piece::Bytes(out.freeze())]))
 }

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use ottla_batch::{Depth, TimestampType};
 use ottla_cluster::config::{TimestampType as TimestampSetting, TopicSettings};
 use ottla_cluster::{ById, Topic};
-use ottla_partition::{Partition, Rules};
+use ottla_partition::{AppendError, Partition, Rules};
 use ottla_reactor::Semaphore;
 use ottla_storage::{LogImage, LogSettings, LogSpec};
-use ottla_units::{LeaderEpoch, TopicPartition};
+use ottla_units::{ErrorCode, LeaderEpoch, TopicPartition};
 
 use crate::metrics::Traffic;
 use crate::shard::Shard;
@@ -36,13 +36,20 @@ pub(crate) struct Hosts {
     open: RefCell<ByKey<Rc<Host>>>,
     /// What recovery found, until the partition is opened.
     recovered: RefCell<HashMap<TopicPartition, LogImage>>,
+    /// Partitions that could not be opened, and their topics' names.
+    failed: RefCell<ByKey<Arc<str>>>,
     /// Appends go one request at a time, so that one who waits for room keeps its place.
     pub(crate) append_turn: Semaphore,
 }
 
 impl Default for Hosts {
     fn default() -> Hosts {
-        Hosts { open: RefCell::default(), recovered: RefCell::default(), append_turn: Semaphore::new(1) }
+        Hosts {
+            open: RefCell::default(),
+            recovered: RefCell::default(),
+            failed: RefCell::default(),
+            append_turn: Semaphore::new(1),
+        }
     }
 }
 
@@ -55,6 +62,25 @@ impl Hosts {
     /// All of them.
     pub(crate) fn all(&self) -> Vec<(TopicPartition, Rc<Host>)> {
         self.open.borrow().iter().map(|(key, host)| (*key, Rc::clone(host))).collect()
+    }
+
+    /// Those that could not be opened, with their topics' names.
+    pub(crate) fn failed(&self) -> Vec<(TopicPartition, Arc<str>)> {
+        self.failed.borrow().iter().map(|(key, topic)| (*key, Arc::clone(topic))).collect()
+    }
+
+    /// What is answered for a partition that this shard should have and has not: it could not be opened, or is not there.
+    pub(crate) fn missing(&self, key: TopicPartition) -> ErrorCode {
+        if self.failed.borrow().contains_key(&key) {
+            ErrorCode::KafkaStorageError
+        } else {
+            ErrorCode::UnknownTopicOrPartition
+        }
+    }
+
+    /// As [`Hosts::missing`], for an append.
+    pub(crate) fn missing_append(&self, key: TopicPartition) -> AppendError {
+        if self.failed.borrow().contains_key(&key) { AppendError::Unopened } else { AppendError::Deleted }
     }
 
     /// Keeps what recovery found for the partitions that are about to be opened.
@@ -90,7 +116,8 @@ impl Hosts {
                 self.open.borrow_mut().insert(key, Rc::new(host));
             }
             Err(error) => {
-                tracing::error!(topic = %topic.name, partition = %key.partition, %error, "a partition cannot be opened")
+                tracing::error!(topic = %topic.name, partition = %key.partition, %error, "a partition cannot be opened");
+                self.failed.borrow_mut().insert(key, Arc::clone(&topic.name));
             }
         }
     }
@@ -113,6 +140,7 @@ impl Hosts {
 
     /// Closes a partition whose topic is deleted, and removes its log.
     pub(crate) async fn close(&self, shard: &Rc<Shard>, key: TopicPartition) {
+        self.failed.borrow_mut().remove(&key);
         let Some(host) = self.open.borrow_mut().remove(&key) else { return };
         host.partition.close();
         if let Err(error) = shard.store.delete_log(key).await {

@@ -16,8 +16,12 @@ pub use control::{Controller, Done, LETTERS_MAX, Letter, Letterboxes};
 mod connection;
 mod dispatch;
 
-// One file per API.
+// What clients may hold of a shard's memory.
+mod shed;
+
+// One file per API, and the errors in their answers.
 mod api;
+mod faults;
 mod sessions;
 
 // One core's part of the broker, its partitions and groups, and its lines to the other cores.

@@ -51,6 +51,8 @@ pub struct Connections {
     pub closed_idle: Counter,
     /// Closed by the broker because the bytes were not the protocol's.
     pub closed_invalid: Counter,
+    /// Closed by the broker because it held memory that others waited for, and stood still.
+    pub closed_shed: Counter,
     /// Bytes received, with framing.
     pub received_bytes: Counter,
     /// Bytes sent, with framing.
@@ -64,8 +66,10 @@ pub struct Queues {
     pub mesh: Gauge,
     /// Requests that were read and not answered yet.
     pub requests: Gauge,
-    /// Bytes of those requests and of answers not sent yet.
+    /// Bytes of those requests, as far as they were received.
     pub bytes: Gauge,
+    /// Bytes of answers that are being made or not sent yet.
+    pub answer_bytes: Gauge,
     /// Produce requests that wait for stable storage.
     pub waiting_produces: Gauge,
     /// Fetch requests that wait for records.
@@ -184,8 +188,14 @@ impl Metrics {
     /// Counts one error in an answer, at whatever level of it. [`ErrorCode::None`] is not counted.
     #[inline]
     pub fn failed(&self, api: ApiKey, error: ErrorCode) {
-        if error.is_error() {
-            let place = usize::try_from(error.code() + 1).map_or(ERRORS - 1, |place| place.min(ERRORS - 1));
+        self.failed_code(api, error.code());
+    }
+
+    /// As [`Metrics::failed`], for a code as it stands in an answer.
+    #[inline]
+    pub fn failed_code(&self, api: ApiKey, code: i16) {
+        if code != ErrorCode::None.code() {
+            let place = usize::try_from(code + 1).map_or(ERRORS - 1, |place| place.min(ERRORS - 1));
             self.api(api).errors[place].increment();
         }
     }
@@ -271,13 +281,14 @@ snapshot! {
     /// A copy of [`Connections`].
     ConnectionsSnapshot of Connections {
         open: i64, accepted: u64, refused_total: u64, refused_per_address: u64, closed_idle: u64, closed_invalid: u64,
+        closed_shed: u64,
         received_bytes: u64, sent_bytes: u64,
     }
 }
 snapshot! {
     /// A copy of [`Queues`].
     QueuesSnapshot of Queues {
-        mesh: i64, requests: i64, bytes: i64, waiting_produces: i64, waiting_fetches: i64, fetch_sessions: i64,
+        mesh: i64, requests: i64, bytes: i64, answer_bytes: i64, waiting_produces: i64, waiting_fetches: i64, fetch_sessions: i64,
     }
 }
 snapshot! {

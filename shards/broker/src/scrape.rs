@@ -14,6 +14,7 @@ impl Shard {
         self.metrics.queues.fetch_sessions.set(self.sessions.len() as i64);
         self.metrics.queues.mesh.set(self.links.waiting() as i64);
         self.metrics.queues.bytes.set((self.request_memory.total() - self.request_memory.free()) as i64);
+        self.metrics.queues.answer_bytes.set(self.answer_memory.held() as i64);
         let queued = self.connections.borrow().values().map(|connection| connection.queued()).sum::<usize>();
         self.metrics.queues.requests.set(queued as i64);
         self.metrics.stalls.busy_nanos.set(busy().as_nanos() as i64);
@@ -25,6 +26,17 @@ impl Shard {
     }
 
     fn partition_gauges(&self) -> Vec<PartitionGauges> {
+        let failed = self.hosts.failed().into_iter().map(|(key, topic)| PartitionGauges {
+            topic,
+            partition: key.partition.get(),
+            log_start: -1,
+            high_watermark: -1,
+            log_end: -1,
+            bytes: 0,
+            segments: 0,
+            failed: true,
+            producers: 0,
+        });
         let hosts = self.hosts.all();
         let gauges = hosts.into_iter().map(|(key, host)| PartitionGauges {
             topic: host.topic.clone(),
@@ -37,7 +49,7 @@ impl Shard {
             failed: false,
             producers: host.partition.producers().len() as u64,
         });
-        gauges.collect()
+        gauges.chain(failed).collect()
     }
 }
 

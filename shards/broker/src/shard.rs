@@ -16,11 +16,15 @@ use ottla_storage::Store;
 use ottla_units::{BrokerId, ErrorCode, PartitionIndex, ShardId, TopicPartition};
 
 use crate::connection::Connection;
-use crate::control::{Controller, Letter};
+use crate::control::{Controller, LETTERS_MAX, Letter};
 use crate::hosted::Hosts;
 use crate::links::{Called, Links};
 use crate::metrics::Metrics;
 use crate::sessions::Sessions;
+use crate::shed::AnswerMemory;
+
+/// Commands to the controller that one shard may have unanswered; more wait. Half of the inbox is left for other letters.
+const COMMANDS_MAX: u64 = LETTERS_MAX as u64 / 2;
 
 /// Everything one core has.
 ///
@@ -41,6 +45,8 @@ pub(crate) struct Shard {
     pub(crate) metrics: Metrics,
     /// Bytes of requests that are under way.
     pub(crate) request_memory: Semaphore,
+    /// Bytes of answers that were not sent yet.
+    pub(crate) answer_memory: Rc<AnswerMemory>,
     /// Decoded requests whose memory is used again.
     pub(crate) produce_scratch: RefCell<Vec<ottla_wire::produce::Produce>>,
     pub(crate) connections: RefCell<HashMap<u64, Rc<Connection>>>,
@@ -51,6 +57,8 @@ pub(crate) struct Shard {
     commands: RefCell<HashMap<u64, Option<Answer>>>,
     commands_answered: Signal,
     next_command: Cell<u64>,
+    /// Commands that may be unanswered at once: their answers have to fit into the inbox.
+    command_turns: Semaphore,
     /// Producer ids that the controller gave to this shard and that nobody has yet.
     pub(crate) producer_ids: RefCell<Range<i64>>,
     pub(crate) stopping: Cell<bool>,
@@ -66,6 +74,7 @@ pub(crate) struct Parts {
     pub(crate) controller: Box<dyn Controller>,
     pub(crate) letterbox: Letterbox<Letter>,
     pub(crate) request_memory_bytes: u64,
+    pub(crate) answer_memory_bytes: u64,
 }
 
 impl Shard {
@@ -83,6 +92,7 @@ impl Shard {
             groups: crate::groups::Shell::default(),
             metrics: Metrics::default(),
             request_memory: Semaphore::new(parts.request_memory_bytes),
+            answer_memory: AnswerMemory::new(parts.answer_memory_bytes),
             produce_scratch: RefCell::default(),
             connections: RefCell::default(),
             connections_changed: Signal::new(),
@@ -92,6 +102,7 @@ impl Shard {
             commands: RefCell::default(),
             commands_answered: Signal::new(),
             next_command: Cell::new(0),
+            command_turns: Semaphore::new(COMMANDS_MAX),
             producer_ids: RefCell::new(0..0),
             stopping: Cell::new(false),
         })
@@ -145,9 +156,11 @@ impl Shard {
 
     /// Asks the controller for a change; every shard has it when this answers.
     pub(crate) async fn control(&self, command: Command) -> Answer {
+        let _turn = self.command_turns.acquire(1).await;
         let number = self.next_command.get();
         self.next_command.set(number + 1);
         self.commands.borrow_mut().insert(number, None);
+        let _asked = Asked { shard: self, number };
         let letterbox = self.letterbox.clone();
         let guard = Unanswered(Some((letterbox, number)));
         self.controller.submit(command, Box::new(move |answer| guard.answer(answer)));
@@ -158,7 +171,7 @@ impl Shard {
             }
             waiting.await;
         }
-        let answer = self.commands.borrow_mut().remove(&number).flatten();
+        let answer = self.commands.borrow_mut().get_mut(&number).and_then(Option::take);
         answer.unwrap_or_else(|| Answer::Failed(Refusal::plain(ErrorCode::UnknownServerError)))
     }
 
@@ -233,6 +246,18 @@ impl Shard {
         self.connections.borrow_mut().remove(&number);
         self.metrics.connections.open.add(-1);
         self.connections_changed.notify();
+    }
+}
+
+/// A command that somebody waits for; the answer to one that is given up is dropped when it comes.
+struct Asked<'s> {
+    shard: &'s Shard,
+    number: u64,
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        self.shard.commands.borrow_mut().remove(&self.number);
     }
 }
 

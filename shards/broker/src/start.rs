@@ -6,12 +6,13 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use ottla_cluster::config::BrokerSettings;
 use ottla_cluster::{Image, Overrides};
 use ottla_reactor::mesh::{self, Doorbell, Inbox, Inflow, Letters, Outlet};
 use ottla_reactor::socket::{Accepted, Listener};
-use ottla_reactor::{Class, Shards, sleep, spawn, timeout};
+use ottla_reactor::{Class, Shards, monotonic, sleep, spawn, timeout};
 use ottla_storage::{Layout, LogImage, Recovery, Store, StoreConfig};
 use ottla_units::{ShardId, TopicPartition};
 
@@ -20,11 +21,12 @@ use crate::control::{Controller, LETTERS_MAX, Letter, Letterboxes};
 use crate::links::{Links, MESSAGES_MAX, Message};
 use crate::scrape::watch_stalls;
 use crate::shard::{Parts, Shard};
+use crate::shed::shed;
 
 /// How often connections are looked at for being idle, as a part of the idle time.
 const IDLE_CHECKS_PER_TIMEOUT: u32 = 10;
 /// How long to wait after the process has run out of descriptors.
-const ACCEPT_RETRY: std::time::Duration = std::time::Duration::from_millis(100);
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
 /// What shards are started with.
 pub struct Launch {
@@ -44,6 +46,8 @@ pub struct Launch {
     pub listeners: Vec<(String, Listener)>,
     /// Bytes of requests under way, in each shard.
     pub request_memory_bytes: u64,
+    /// Bytes of answers not sent yet, in each shard.
+    pub answer_memory_bytes: u64,
     /// Makes each shard's way to the controller.
     pub controller: Box<dyn Fn() -> Box<dyn Controller> + Send + Sync>,
     /// Called when nothing can be acknowledged any more; the process should say so and exit.
@@ -115,6 +119,7 @@ struct Shared {
     layout: Layout,
     image: Arc<Image>,
     request_memory_bytes: u64,
+    answer_memory_bytes: u64,
     controller: Box<dyn Fn() -> Box<dyn Controller> + Send + Sync>,
     on_failure: Arc<dyn Fn(String) + Send + Sync>,
     on_ready: Arc<dyn Fn(Result<ShardId, String>) + Send + Sync>,
@@ -153,6 +158,7 @@ pub fn launch(launch: Launch) -> io::Result<Running> {
         layout: launch.layout,
         image: launch.image,
         request_memory_bytes: launch.request_memory_bytes,
+        answer_memory_bytes: launch.answer_memory_bytes,
         controller: launch.controller,
         on_failure: launch.on_failure,
         on_ready: launch.on_ready,
@@ -213,6 +219,7 @@ async fn run(id: ShardId, seat: Seat, shared: &Arc<Shared>) -> Result<(), String
         controller: (shared.controller)(),
         letterbox: shared.letterboxes[id.index()].clone(),
         request_memory_bytes: shared.request_memory_bytes,
+        answer_memory_bytes: shared.answer_memory_bytes,
     });
     shard.hosts.recovered(seat.logs);
     shard.apply(Arc::clone(&shared.image)).await;
@@ -221,6 +228,7 @@ async fn run(id: ShardId, seat: Seat, shared: &Arc<Shared>) -> Result<(), String
     shard.groups.start(&shard);
     spawn(Class::Background, sweep_idle(Rc::clone(&shard))).detach();
     spawn(Class::Data, watch_stalls(Rc::clone(&shard))).detach();
+    spawn(Class::Data, shed(Rc::clone(&shard))).detach();
     let acceptors: Vec<_> = seat
         .listeners
         .into_iter()
@@ -297,10 +305,13 @@ async fn stop(shard: &Rc<Shard>) {
 
 async fn accept(shard: Rc<Shard>, name: String, listener: Listener, census: Arc<Census>) {
     let name: Arc<str> = name.into();
+    let mut pace = Pace::default();
     loop {
+        pace.wait(shard.settings().network.connections_per_second_max).await;
         match listener.accept().await {
             Ok(accepted) => {
                 if admit(&shard, &accepted, &census) {
+                    set_buffers(&shard, &accepted);
                     hand_over(&shard, accepted, &name, &census);
                 }
             }
@@ -310,6 +321,40 @@ async fn accept(shard: Rc<Shard>, name: String, listener: Listener, census: Arc<
                 sleep(ACCEPT_RETRY).await;
             }
         }
+    }
+}
+
+/// Keeps accepting to so many connections a second; the others wait in the kernel's queue.
+#[derive(Default)]
+struct Pace {
+    second: Option<Instant>,
+    accepted: u32,
+}
+
+impl Pace {
+    /// Waits until one more may be accepted.
+    async fn wait(&mut self, per_second_max: u32) {
+        let now = monotonic();
+        let left = self.second.map(|began| Duration::from_secs(1).saturating_sub(now.duration_since(began)));
+        match left {
+            Some(left) if !left.is_zero() => {
+                if self.accepted >= per_second_max.max(1) {
+                    sleep(left).await;
+                    (self.second, self.accepted) = (Some(monotonic()), 0);
+                }
+            }
+            _ => (self.second, self.accepted) = (Some(now), 0),
+        }
+        self.accepted += 1;
+    }
+}
+
+/// The kernel's buffers, where somebody chose their sizes.
+fn set_buffers(shard: &Rc<Shard>, accepted: &Accepted) {
+    let settings = shard.settings();
+    if let Err(error) = accepted.set_buffers(settings.network.send_buffer_bytes, settings.network.receive_buffer_bytes)
+    {
+        tracing::debug!(peer = %accepted.peer(), %error, "the kernel's buffers stay as they are");
     }
 }
 
@@ -361,10 +406,10 @@ fn hand_over(shard: &Rc<Shard>, accepted: Accepted, name: &Arc<str>, census: &Ar
 async fn sweep_idle(shard: Rc<Shard>) {
     loop {
         let Some(limit) = shard.settings().network.idle_max else {
-            sleep(std::time::Duration::from_secs(60)).await;
+            sleep(Duration::from_secs(60)).await;
             continue;
         };
-        sleep((limit / IDLE_CHECKS_PER_TIMEOUT).max(std::time::Duration::from_millis(100))).await;
+        sleep((limit / IDLE_CHECKS_PER_TIMEOUT).max(Duration::from_millis(100))).await;
         let idle: Vec<_> = {
             let connections = shard.connections.borrow();
             connections.values().filter(|connection| connection.is_idle(limit)).cloned().collect()

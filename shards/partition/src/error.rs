@@ -13,6 +13,8 @@ pub enum AppendError {
     NotLeader,
     /// The partition is deleted.
     Deleted,
+    /// The partition's log could not be opened.
+    Unopened,
     /// The batch breaks a rule.
     Batch(BatchError),
     /// A transactional batch in a request without a transactional id.
@@ -43,6 +45,7 @@ impl AppendError {
         match self {
             AppendError::NotLeader => ErrorCode::NotLeaderOrFollower,
             AppendError::Deleted => ErrorCode::UnknownTopicOrPartition,
+            AppendError::Unopened => ErrorCode::KafkaStorageError,
             AppendError::Batch(error) => error.code(),
             AppendError::TransactionalIdMissing => ErrorCode::TransactionalIdAuthorizationFailed,
             AppendError::LargerThanSegment { .. } => ErrorCode::RecordListTooLarge,
@@ -99,6 +102,7 @@ impl fmt::Display for AppendError {
         match self {
             AppendError::NotLeader => f.write_str("this replica does not lead the partition"),
             AppendError::Deleted => f.write_str("the partition is deleted"),
+            AppendError::Unopened => f.write_str("the partition's log could not be opened"),
             AppendError::Batch(error) => error.fmt(f),
             AppendError::TransactionalIdMissing => f.write_str("a transactional batch needs a transactional id"),
             AppendError::LargerThanSegment { bytes, segment_bytes } => write!(

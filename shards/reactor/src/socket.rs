@@ -74,6 +74,31 @@ impl Accepted {
         self.peer
     }
 
+    /// Sizes of the kernel's buffers, in bytes, where the kernel is not to choose.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn set_buffers(&self, send: Option<u32>, receive: Option<u32>) -> io::Result<()> {
+        for (option, bytes) in [(libc::SO_SNDBUF, send), (libc::SO_RCVBUF, receive)] {
+            let Some(bytes) = bytes else { continue };
+            let value = i32::try_from(bytes).unwrap_or(i32::MAX);
+            // SAFETY: the kernel reads one `int`, which `value` is.
+            let result = unsafe {
+                libc::setsockopt(
+                    self.stream.as_raw_fd(),
+                    libc::SOL_SOCKET,
+                    option,
+                    (&raw const value).cast(),
+                    size_of::<i32>() as libc::socklen_t,
+                )
+            };
+            if result != 0 {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        Ok(())
+    }
+
     /// Takes the connection onto this shard.
     pub fn into_socket(self) -> Socket {
         Socket { stream: self.stream, peer: self.peer }
@@ -197,6 +222,30 @@ impl Socket {
         }
         sending.pieces.clear();
         (Ok(()), sending.pieces)
+    }
+
+    /// Bytes that the other end has sent to us and taken from us so far, as the kernel counts them; 0 where it does not tell.
+    pub fn moved_bytes(&self) -> u64 {
+        // `tcp_info` of Linux 4.1 and later (include/uapi/linux/tcp.h); libc has only its older part.
+        const BYTES_ACKED_AT: usize = 120;
+        const BYTES_RECEIVED_AT: usize = 128;
+        let mut info = [0u8; 136];
+        let mut length = info.len() as libc::socklen_t;
+        // SAFETY: the kernel writes at most `length` bytes into `info`, which has as many.
+        let result = unsafe {
+            libc::getsockopt(
+                self.stream.as_raw_fd(),
+                libc::IPPROTO_TCP,
+                libc::TCP_INFO,
+                info.as_mut_ptr().cast(),
+                &raw mut length,
+            )
+        };
+        if result != 0 || (length as usize) < info.len() {
+            return 0;
+        }
+        let field = |at: usize| info[at..].first_chunk().map_or(0, |bytes| u64::from_ne_bytes(*bytes));
+        field(BYTES_ACKED_AT).wrapping_add(field(BYTES_RECEIVED_AT))
     }
 
     /// Ends both directions; the other end sees a close, and a pending receive here ends.

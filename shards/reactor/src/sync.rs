@@ -87,6 +87,11 @@ impl Semaphore {
         self.0.total
     }
 
+    /// Whether anybody waits for permits.
+    pub fn is_short(&self) -> bool {
+        !self.0.queue.borrow().is_empty()
+    }
+
     /// Takes `count` permits if nobody waits and they are free. A count above the total is taken as the total.
     pub fn try_acquire(&self, count: u64) -> Option<Permit> {
         let count = count.min(self.0.total);
@@ -186,6 +191,12 @@ impl Permit {
     /// How many permits it holds.
     pub fn count(&self) -> u64 {
         self.count
+    }
+
+    /// Takes over the permits of `other`, which must be of the same semaphore.
+    pub fn absorb(&mut self, mut other: Permit) {
+        debug_assert!(Rc::ptr_eq(&self.budget, &other.budget), "permits of two budgets");
+        self.count += std::mem::take(&mut other.count);
     }
 
     /// Gives back all but `keep` permits now.

@@ -1,4 +1,2 @@
-//! Request and response headers.
 #![no_main]
-
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| ottla_wire::fuzz::headers(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| ottla_fuzz::headers(bytes));

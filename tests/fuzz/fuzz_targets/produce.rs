@@ -1,4 +1,2 @@
-//! Produce requests and responses, every version.
 #![no_main]
-
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| ottla_wire::fuzz::produce(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| ottla_fuzz::produce(bytes));

@@ -267,7 +267,9 @@ type Reading = Pin<Box<dyn Future<Output = Parts>>>;
 async fn collect(shard: &Rc<Shard>, limits: &Limits, wanted: &[Wanted], version: i16) -> Vec<Part> {
     let mut parts: Vec<Part> = vec![Part::default(); wanted.len()];
     let asks = ask(shard, wanted, version, &mut parts);
-    let limits = *limits;
+    // What is read is counted before it is there, so that many fetches at once cannot go beyond memory.
+    let (bytes_max, mut counted) = shard.answer_memory.for_fetch(limits.bytes_max);
+    let limits = Limits { bytes_max, bytes_min: limits.bytes_min.min(bytes_max), ..*limits };
     let mut reads: Vec<(ShardId, Reading)> = Vec::with_capacity(asks.len());
     for (owner, asks) in &asks {
         let asks = Arc::clone(asks);
@@ -282,6 +284,7 @@ async fn collect(shard: &Rc<Shard>, limits: &Limits, wanted: &[Wanted], version:
         return parts;
     };
     while !enough(&parts, limits.bytes_min) && !shard.stopping.get() {
+        counted.set(parts.iter().map(|part| part.bytes as u64).sum());
         let left = deadline.saturating_duration_since(monotonic());
         if left.is_zero() {
             break;
@@ -411,7 +414,11 @@ async fn read(shard: &Rc<Shard>, asks: &[Ask], limits: &Limits) -> Parts {
 }
 
 async fn read_one(shard: &Rc<Shard>, ask: &Ask, limits: &Limits, left: usize, at_least_one: bool) -> Part {
-    let Some(host) = shard.hosts.get(ask.key) else { return Part::refused(ErrorCode::UnknownTopicOrPartition) };
+    let Some(host) = shard.hosts.get(ask.key) else {
+        let code = shard.hosts.missing(ask.key);
+        shard.metrics.failed(ApiKey::Fetch, code);
+        return Part::refused(code);
+    };
     host.traffic.fetches.increment();
     let fetch = ottla_partition::Fetch {
         offset: ask.from,

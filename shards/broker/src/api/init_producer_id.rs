@@ -1,8 +1,9 @@
 //! InitProducerId (key 22): an identity for an idempotent producer.
 //!
 //! Version 2 is flexible, 3 lets a producer ask for its next epoch (KIP-360), 4 may answer `PRODUCER_FENCED`, 5 belongs to
-//! transactions of KIP-890. Transactions are not served: a transactional id is refused with `UNSUPPORTED_VERSION`, which
-//! clients take as final.
+//! transactions of KIP-890. Transactions are not served: a transactional id is refused with
+//! `TRANSACTIONAL_ID_AUTHORIZATION_FAILED`, because that is what every client takes as final at once. (librdkafka asks again for
+//! a minute after any other code that would fit.)
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -16,13 +17,18 @@ use crate::shard::Shard;
 
 pub(crate) async fn answer(
     shard: &Rc<Shard>,
-    _context: &Context<'_>,
+    context: &Context<'_>,
     request: InitProducerIdRequest,
 ) -> InitProducerIdResponse {
     let timeout_max = shard.settings().producers.transaction_timeout_max;
     match check(&request, timeout_max) {
         Ok(()) => next(shard).await.map_or_else(refused, granted),
-        Err(code) => refused(code),
+        Err(code) => {
+            if code == ErrorCode::TransactionalIdAuthorizationFailed {
+                tracing::info!(peer = %context.connection.peer(), client = context.client_id, "refused a transactional producer: transactions are not served yet");
+            }
+            refused(code)
+        }
     }
 }
 
@@ -39,7 +45,9 @@ fn check(request: &InitProducerIdRequest, timeout_max: Duration) -> Result<(), E
         None => Ok(()),
         Some("") => Err(ErrorCode::InvalidRequest),
         Some(_) => match u64::try_from(request.transaction_timeout_ms) {
-            Ok(millis @ 1..) if Duration::from_millis(millis) <= timeout_max => Err(ErrorCode::UnsupportedVersion),
+            Ok(millis @ 1..) if Duration::from_millis(millis) <= timeout_max => {
+                Err(ErrorCode::TransactionalIdAuthorizationFailed)
+            }
             _ => Err(ErrorCode::InvalidTransactionTimeout),
         },
     }

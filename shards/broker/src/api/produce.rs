@@ -254,7 +254,7 @@ fn append_one(
     now: Timestamp,
     appended: &mut Appended,
 ) -> Result<Outcome, AppendError> {
-    let host = shard.hosts.get(job.key).ok_or(AppendError::Deleted)?;
+    let host = shard.hosts.get(job.key).ok_or_else(|| shard.hosts.missing_append(job.key))?;
     let records = job.records.of(body);
     let done = host.partition.append(records, &host.rules.get(), produce, now)?;
     appended.ticket = appended.ticket.max(Some(done.ticket));

@@ -10,6 +10,7 @@ use crate::command::{Alteration, Change, Op, Refusal};
 use crate::decide::Settings;
 use crate::image::{Image, Overrides, Resource};
 use ottla_units::{BrokerId, ErrorCode};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// Keys of TLS that may be changed only for one listener (`DynamicBrokerConfig.DYNAMIC_SECURITY_CONFIGS`).
@@ -144,10 +145,9 @@ fn stepped(
     before: &Overrides,
     steps: &[(String, Op, Option<String>)],
 ) -> Result<Overrides, Refusal> {
-    for (at, (name, ..)) in steps.iter().enumerate() {
-        if steps[..at].iter().any(|(earlier, ..)| earlier == name) {
-            return Err(twice_refused());
-        }
+    let mut names = HashSet::with_capacity(steps.len());
+    if !steps.iter().all(|(name, ..)| names.insert(name.as_str())) {
+        return Err(twice_refused());
     }
     let is_null = |(_, op, value): &&(String, Op, Option<String>)| *op != Op::Delete && value.is_none();
     let nulls: Vec<&str> = steps.iter().filter(is_null).map(|(name, ..)| name.as_str()).collect();
@@ -206,16 +206,24 @@ fn layers_value(layers: &Layers<'_>, key: &Key) -> Option<Value> {
     if broker_key(key.name) == Some(key) { layers.value(key) } else { layers.inherited(key) }
 }
 
-fn edited(mut parts: Vec<String>, op: Op, value: &str) -> String {
-    for part in value.split(',').map(str::trim) {
-        let there = parts.iter().position(|other| other == part);
-        match (op, there) {
-            (Op::Append, None) => parts.push(part.to_owned()),
-            (Op::Subtract, Some(at)) => drop(parts.remove(at)),
-            _ => {}
-        }
+fn edited(parts: Vec<String>, op: Op, value: &str) -> String {
+    let given = value.split(',').map(str::trim);
+    if op == Op::Subtract {
+        // Each that is given takes away one.
+        let mut less: HashMap<&str, usize> = HashMap::new();
+        given.for_each(|part| *less.entry(part).or_default() += 1);
+        let stays = |part: &&String| match less.get_mut(part.as_str()) {
+            Some(left @ 1..) => {
+                *left -= 1;
+                false
+            }
+            _ => true,
+        };
+        return parts.iter().filter(stays).map(String::as_str).collect::<Vec<_>>().join(",");
     }
-    parts.join(",")
+    let mut there: HashSet<&str> = parts.iter().map(String::as_str).collect();
+    let more: Vec<&str> = given.filter(|part| there.insert(part)).collect();
+    parts.iter().map(String::as_str).chain(more).collect::<Vec<_>>().join(",")
 }
 
 /// The names whose value is not what it was.

@@ -49,9 +49,9 @@ pub struct NodeSettings {
 pub struct NetworkSettings {
     /// `socket.request.max.bytes`
     pub request_bytes_max: u32,
-    /// `socket.send.buffer.bytes`; `None`: the kernel's choice.
+    /// `socket.send.buffer.bytes`, if somebody set it; `None`: the kernel's choice, which grows with a connection's need.
     pub send_buffer_bytes: Option<u32>,
-    /// `socket.receive.buffer.bytes`; `None`: the kernel's choice.
+    /// `socket.receive.buffer.bytes`, likewise.
     pub receive_buffer_bytes: Option<u32>,
     /// `socket.listen.backlog.size`
     pub listen_backlog: u32,
@@ -155,6 +155,8 @@ pub struct OwnSettings {
     pub tail_cache_bytes: u64,
     /// `ottla.cold.read.bytes` of each shard.
     pub cold_read_bytes: u64,
+    /// `ottla.answer.memory.bytes` of each shard.
+    pub answer_memory_bytes: u64,
     /// `ottla.bulk.append.bytes`
     pub bulk_append_bytes: u32,
     /// `ottla.open.files.max` of each shard.
@@ -247,11 +249,11 @@ fn data_folder(layers: &Layers<'_>) -> Option<PathBuf> {
 impl NetworkSettings {
     fn resolve(layers: &Layers<'_>) -> NetworkSettings {
         let limit = |name: &str| u32::try_from(layers.number(name)).unwrap_or(0);
-        let unless_negative = |name: &str| u32::try_from(layers.number(name)).ok();
+        let chosen = |name: &str| layers.set(name).and_then(|_| u32::try_from(layers.number(name)).ok());
         NetworkSettings {
             request_bytes_max: limit("socket.request.max.bytes"),
-            send_buffer_bytes: unless_negative("socket.send.buffer.bytes"),
-            receive_buffer_bytes: unless_negative("socket.receive.buffer.bytes"),
+            send_buffer_bytes: chosen("socket.send.buffer.bytes"),
+            receive_buffer_bytes: chosen("socket.receive.buffer.bytes"),
             listen_backlog: limit("socket.listen.backlog.size"),
             connections_max: limit("max.connections"),
             connections_per_address_max: limit("max.connections.per.ip"),
@@ -344,6 +346,7 @@ impl OwnSettings {
             accept_loss: layers.flag("ottla.journal.accept.loss"),
             tail_cache_bytes: bytes("ottla.tail.cache.bytes"),
             cold_read_bytes: bytes("ottla.cold.read.bytes"),
+            answer_memory_bytes: bytes("ottla.answer.memory.bytes"),
             bulk_append_bytes: limit("ottla.bulk.append.bytes"),
             open_files_max: limit("ottla.open.files.max"),
             admin: filled("ottla.admin.listen"),

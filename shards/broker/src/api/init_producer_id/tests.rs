@@ -32,5 +32,5 @@ fn transactional_ids_are_checked_as_kafka_does_and_then_refused() {
     for timeout in [0, -1, 900_001] {
         assert_eq!(check(&request(Some("x"), timeout), MAX), Err(ErrorCode::InvalidTransactionTimeout));
     }
-    assert_eq!(check(&request(Some("x"), 900_000), MAX), Err(ErrorCode::UnsupportedVersion));
+    assert_eq!(check(&request(Some("x"), 900_000), MAX), Err(ErrorCode::TransactionalIdAuthorizationFailed));
 }

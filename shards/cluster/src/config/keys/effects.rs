@@ -18,7 +18,6 @@ pub(super) const NO_TRANSACTIONS: Effect = Effect::Stored("transactions come lat
 pub(super) const NO_QUOTAS: Effect = Effect::Stored("quotas come later");
 pub(super) const NO_TELEMETRY: Effect = Effect::Stored("clients' metrics are not collected yet");
 pub(super) const NO_TIERING: Effect = Effect::Stored("tiered storage comes later");
-pub(super) const NO_RATES: Effect = Effect::Stored("the rate of new connections is not limited yet");
 // Not there ever.
 pub(super) const KERNEL_SIZES: Effect = Effect::Meaningless("it is left to the kernel");
 pub(super) const BYTES_BOUND: Effect = Effect::Meaningless("what is in work is bounded by bytes, not by count");

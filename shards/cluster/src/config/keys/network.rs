@@ -1,6 +1,6 @@
 //! Listeners, connections and requests.
 
-use super::effects::{BYTES_BOUND, HONOURED, KERNEL_SIZES, NO_RATES, NO_SECURITY, NO_THREADS, NOT_HERE, ONE_NODE};
+use super::effects::{BYTES_BOUND, HONOURED, KERNEL_SIZES, NO_SECURITY, NO_THREADS, NOT_HERE, ONE_NODE};
 use crate::config::Rule::{Any, AtLeast, FilledSet, OneOf, Set};
 use crate::config::key::keys;
 
@@ -19,10 +19,10 @@ keys! { pub(crate) LISTEN of Broker {
         "The protocol between brokers when no listener is named for it.";
     "inter.broker.listener.name": String = null, Any, ReadOnly, ONE_NODE;
         "The listener that brokers use among themselves.";
-    "socket.send.buffer.bytes": Int = "102400", Any, ReadOnly, KERNEL_SIZES;
-        "The kernel's send buffer of each connection; -1 leaves it to the kernel.";
-    "socket.receive.buffer.bytes": Int = "102400", Any, ReadOnly, KERNEL_SIZES;
-        "The kernel's receive buffer of each connection; -1 leaves it to the kernel.";
+    "socket.send.buffer.bytes": Int = "102400", Any, ReadOnly, HONOURED;
+        "The kernel's send buffer of each connection; -1 or not set: the kernel chooses and adapts it.";
+    "socket.receive.buffer.bytes": Int = "102400", Any, ReadOnly, HONOURED;
+        "The kernel's receive buffer of each connection; -1 or not set: the kernel chooses and adapts it.";
     "socket.request.max.bytes": Int = "104857600", AtLeast(1), ReadOnly, HONOURED;
         "The longest request that is read.";
     "socket.listen.backlog.size": Int = "50", AtLeast(1), ReadOnly, KERNEL_SIZES;
@@ -33,8 +33,8 @@ keys! { pub(crate) LISTEN of Broker {
         "Connections that one address may have open at once.";
     "max.connections.per.ip.overrides": String = "", Any, ClusterWide, HONOURED;
         "Addresses with another such limit: address:count with commas between.";
-    "max.connection.creation.rate": Int = "2147483647", AtLeast(0), ClusterWide, NO_RATES;
-        "Connections accepted in one second.";
+    "max.connection.creation.rate": Int = "2147483647", AtLeast(0), ClusterWide, HONOURED;
+        "Connections accepted in one second; others wait.";
     "connections.max.idle.ms": Long = "600000", Any, ReadOnly, HONOURED;
         "How long a connection may be silent before it is closed.";
     "connection.failed.authentication.delay.ms": Int = "100", AtLeast(0), ReadOnly, NO_SECURITY;

@@ -17,6 +17,8 @@ keys! { pub(crate) OTTLA of Ottla {
         "Memory of each shard for the newest records of its partitions.";
     "ottla.cold.read.bytes": Long = "33554432", AtLeast(1048576), ReadOnly, HONOURED;
         "Memory of each shard for records read from disk.";
+    "ottla.answer.memory.bytes": Long = "268435456", AtLeast(1048576), ReadOnly, HONOURED;
+        "Memory of each shard for answers that clients have not taken yet; with more, requests wait.";
     "ottla.bulk.append.bytes": Int = "262144", AtLeast(4096), ReadOnly, HONOURED;
         "From this size on, what one flush brings for one partition goes to its segment and past the journal.";
     "ottla.open.files.max": Int = "512", AtLeast(16), ReadOnly, HONOURED;
