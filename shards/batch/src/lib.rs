@@ -37,7 +37,7 @@ pub use records::{Headers, Record, Records, records};
 
 // What a broker checks of a client's batch.
 mod validate;
-pub use validate::{Checked, Checks, Depth, repack, validate};
+pub use validate::{Checked, Checking, Checks, Depth, ValidateError, repack, validate, validate_at_once};
 
 // Making batches: tests, tools, the internal topics.
 mod builder;

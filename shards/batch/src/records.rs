@@ -191,6 +191,14 @@ pub(crate) struct Glance {
     pub(crate) has_key: bool,
 }
 
+impl Glance {
+    #[inline(always)]
+    pub(crate) fn of(record: &Record<'_>) -> Glance {
+        let Record { index, offset_delta, timestamp, key, .. } = *record;
+        Glance { index, offset_delta, timestamp, has_key: key.is_some() }
+    }
+}
+
 /// Shows every record of `batch` to `look`, having checked its whole structure. The same as [`records`], but without
 /// compression it runs in one tight loop.
 pub(crate) fn glance_over(
@@ -214,8 +222,7 @@ pub(crate) fn glance_over(
     }
     let mut records = records(batch, unpacked_bytes_max)?;
     while let Some(record) = records.next() {
-        let Record { index, offset_delta, timestamp, key, .. } = record?;
-        look(Glance { index, offset_delta, timestamp, has_key: key.is_some() });
+        look(Glance::of(&record?));
     }
     Ok(())
 }

@@ -1,9 +1,12 @@
 use ottla_units::Timestamp;
-use ottla_units::limits::UNCOMPRESSED_BATCH_BYTES_MAX;
+use ottla_units::limits::{
+    UNCOMPRESSED_BATCH_BYTES_MAX, UNPACKED_AT_ONCE_BYTES_MAX, UNPACKED_BYTES_ALLOWED,
+    UNPACKED_BYTES_PER_ALLOWED_BYTE_MAX, UNPACKED_BYTES_PER_BYTE_MAX,
+};
 
 use crate::header::frame_len;
-use crate::records::glance_over;
-use crate::{Batch, BatchError, Builder, Codec, RecordError, RejectedRecords, TimestampType, records};
+use crate::records::{Glance, glance_over};
+use crate::{Batch, BatchError, Builder, Codec, RecordError, Records, RejectedRecords, TimestampType, records};
 
 /// How far a client's batch is looked into.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
@@ -35,8 +38,19 @@ pub struct Checks {
     pub after_max_ms: i64,
     /// How far to look.
     pub depth: Depth,
-    /// Bytes that a compressed batch may unpack to while it is looked into.
+    /// Bytes that a compressed batch may unpack to while it is looked into; see [`Checks::unpacked_bytes_max_of`].
     pub unpacked_bytes_max: usize,
+}
+
+impl Checks {
+    /// Bytes that a batch of `batch_bytes` may unpack to. Kafka knows no bound here: a request of 1 MiB can keep it busy with
+    /// many GiB. This one is in proportion to what was sent and to what the topic lets be sent, so that work is too.
+    pub fn unpacked_bytes_max_of(&self, batch_bytes: usize) -> usize {
+        let by_batch = batch_bytes.saturating_mul(UNPACKED_BYTES_PER_BYTE_MAX).max(UNPACKED_BYTES_ALLOWED);
+        let by_topic =
+            self.batch_bytes_max.saturating_mul(UNPACKED_BYTES_PER_ALLOWED_BYTE_MAX).max(UNPACKED_BYTES_ALLOWED);
+        by_batch.min(by_topic).min(self.unpacked_bytes_max)
+    }
 }
 
 /// Kafka's defaults for a topic.
@@ -76,6 +90,84 @@ pub struct Checked<'a> {
 /// # Errors
 /// The rule that was broken; [`BatchError::code`] is Kafka's answer.
 pub fn validate<'a>(produced: &'a [u8], checks: &Checks, now: Timestamp) -> Result<Checked<'a>, BatchError> {
+    let (batch, looked_into) = check_outside(produced, checks)?;
+    if !looked_into {
+        return check_times_of_header(batch, checks, now);
+    }
+    let max = checks.unpacked_bytes_max_of(batch.total_len());
+    let mut seen = Seen::new(&batch, checks, now);
+    glance_over(&batch, max, |record| seen.look(&record))?;
+    seen.checked(batch)
+}
+
+/// As [`validate`], but gives up with [`Long`](ValidateError::Long) before it unpacks more than
+/// [`UNPACKED_AT_ONCE_BYTES_MAX`]: then [`Checking`] does it in steps.
+///
+/// # Errors
+/// Those of [`validate`], and `Long`.
+pub fn validate_at_once<'a>(produced: &'a [u8], checks: &Checks, now: Timestamp) -> Result<Checked<'a>, ValidateError> {
+    let at_once = Checks { unpacked_bytes_max: checks.unpacked_bytes_max.min(UNPACKED_AT_ONCE_BYTES_MAX), ..*checks };
+    validate(produced, &at_once, now).map_err(|error| match error {
+        BatchError::UnpacksTooLarge { limit } if limit == UNPACKED_AT_ONCE_BYTES_MAX => ValidateError::Long,
+        error => ValidateError::Broken(error),
+    })
+}
+
+/// Why a batch did not pass [`validate_at_once`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ValidateError {
+    /// It breaks a rule.
+    Broken(BatchError),
+    /// It unpacks to so much that others should have turns meanwhile; nothing is wrong with it so far.
+    Long,
+}
+
+/// [`validate`] in steps, for batches that unpack to much.
+pub struct Checking<'a> {
+    batch: Batch<'a>,
+    records: Records<'a>,
+    seen: Seen,
+}
+
+impl<'a> Checking<'a> {
+    /// Begins with what stands outside of the records.
+    ///
+    /// # Errors
+    /// Those of [`validate`].
+    pub fn begin(produced: &'a [u8], checks: &Checks, now: Timestamp) -> Result<Checking<'a>, BatchError> {
+        let (batch, _) = check_outside(produced, checks)?;
+        let records = records(&batch, checks.unpacked_bytes_max_of(batch.total_len()))?;
+        Ok(Checking { batch, records, seen: Seen::new(&batch, checks, now) })
+    }
+
+    /// Looks at more records, about `bytes` of them unpacked; says whether there are any left.
+    ///
+    /// # Errors
+    /// Those of [`validate`].
+    pub fn advance(&mut self, bytes: usize) -> Result<bool, BatchError> {
+        let mut done = 0;
+        while let Some(record) = self.records.next() {
+            let record = record?;
+            done += record.bytes;
+            self.seen.look(&Glance::of(&record));
+            if done >= bytes {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// What came out, once there is nothing left.
+    ///
+    /// # Errors
+    /// [`BatchError::Rejected`].
+    pub fn finish(self) -> Result<Checked<'a>, BatchError> {
+        self.seen.checked(self.batch)
+    }
+}
+
+/// All that is checked before the records, in Kafka's order; and whether they are to be looked at.
+fn check_outside<'a>(produced: &'a [u8], checks: &Checks) -> Result<(Batch<'a>, bool), BatchError> {
     let batch = only_batch(produced)?;
     let codec = batch.attributes().codec();
     if !checks.zstd_allowed {
@@ -99,7 +191,7 @@ pub fn validate<'a>(produced: &'a [u8], checks: &Checks, now: Timestamp) -> Resu
         Codec::None => checks.depth >= Depth::PlainRecords,
         _ => checks.depth >= Depth::AllRecords,
     };
-    if looked_into { check_records(batch, checks, now) } else { check_times_of_header(batch, checks, now) }
+    Ok((batch, looked_into))
 }
 
 /// What `ProduceRequest.validateRecords` asks below Produce v7.
@@ -142,22 +234,41 @@ fn check_header(batch: &Batch<'_>) -> Result<(), BatchError> {
     Ok(())
 }
 
-fn check_records<'a>(batch: Batch<'a>, checks: &Checks, now: Timestamp) -> Result<Checked<'a>, BatchError> {
-    let compressed = batch.attributes().codec()? != Codec::None;
-    let rules = RecordRules::new(&batch, checks, now);
-    let mut rejected = None;
-    let mut max_timestamp = Timestamp::NONE;
-    let mut misnumbered = false;
-    glance_over(&batch, checks.unpacked_bytes_max, |record| {
-        max_timestamp = max_timestamp.max(record.timestamp);
-        misnumbered |= record.offset_delta as u32 != record.index;
-        if let Some(error) = rules.broken_by(record.index, record.has_key, record.timestamp) {
-            note(&mut rejected, error);
+/// What the records of a batch have shown so far.
+struct Seen {
+    rules: RecordRules,
+    compressed: bool,
+    rejected: Option<Box<RejectedRecords>>,
+    max_timestamp: Timestamp,
+    misnumbered: bool,
+}
+
+impl Seen {
+    fn new(batch: &Batch<'_>, checks: &Checks, now: Timestamp) -> Seen {
+        Seen {
+            rules: RecordRules::new(batch, checks, now),
+            compressed: !matches!(batch.attributes().codec(), Ok(Codec::None)),
+            rejected: None,
+            max_timestamp: Timestamp::NONE,
+            misnumbered: false,
         }
-    })?;
-    match rejected {
-        Some(rejected) => Err(BatchError::Rejected(rejected)),
-        None => Ok(Checked { batch, max_timestamp: Some(max_timestamp), misnumbered: misnumbered && compressed }),
+    }
+
+    #[inline(always)]
+    fn look(&mut self, record: &Glance) {
+        self.max_timestamp = self.max_timestamp.max(record.timestamp);
+        self.misnumbered |= record.offset_delta as u32 != record.index;
+        if let Some(error) = self.rules.broken_by(record.index, record.has_key, record.timestamp) {
+            note(&mut self.rejected, error);
+        }
+    }
+
+    fn checked(self, batch: Batch<'_>) -> Result<Checked<'_>, BatchError> {
+        let misnumbered = self.misnumbered && self.compressed;
+        match self.rejected {
+            Some(rejected) => Err(BatchError::Rejected(rejected)),
+            None => Ok(Checked { batch, max_timestamp: Some(self.max_timestamp), misnumbered }),
+        }
     }
 }
 

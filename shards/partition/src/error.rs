@@ -1,6 +1,6 @@
 use std::fmt;
 
-use ottla_batch::{BatchError, RecordError};
+use ottla_batch::{BatchError, RecordError, ValidateError};
 use ottla_storage::StorageError;
 use ottla_units::{ErrorCode, LeaderEpoch, Offset};
 
@@ -15,6 +15,9 @@ pub enum AppendError {
     Deleted,
     /// The partition's log could not be opened.
     Unopened,
+    /// The batch unpacks to so much that it is to be checked in steps, and then given to
+    /// [`Partition::append_checked`](crate::Partition::append_checked).
+    Long,
     /// The batch breaks a rule.
     Batch(BatchError),
     /// A transactional batch in a request without a transactional id.
@@ -47,6 +50,7 @@ impl AppendError {
             AppendError::Deleted => ErrorCode::UnknownTopicOrPartition,
             AppendError::Unopened => ErrorCode::KafkaStorageError,
             AppendError::Batch(error) => error.code(),
+            AppendError::Long => ErrorCode::MessageTooLarge,
             AppendError::TransactionalIdMissing => ErrorCode::TransactionalIdAuthorizationFailed,
             AppendError::LargerThanSegment { .. } => ErrorCode::RecordListTooLarge,
             AppendError::NotEnoughReplicas { .. } => ErrorCode::NotEnoughReplicas,
@@ -102,6 +106,7 @@ impl fmt::Display for AppendError {
         match self {
             AppendError::NotLeader => f.write_str("this replica does not lead the partition"),
             AppendError::Deleted => f.write_str("the partition is deleted"),
+            AppendError::Long => f.write_str("the batch unpacks to more than is checked at once"),
             AppendError::Unopened => f.write_str("the partition's log could not be opened"),
             AppendError::Batch(error) => error.fmt(f),
             AppendError::TransactionalIdMissing => f.write_str("a transactional batch needs a transactional id"),
@@ -123,6 +128,15 @@ impl std::error::Error for AppendError {}
 impl From<BatchError> for AppendError {
     fn from(error: BatchError) -> AppendError {
         AppendError::Batch(error)
+    }
+}
+
+impl From<ValidateError> for AppendError {
+    fn from(error: ValidateError) -> AppendError {
+        match error {
+            ValidateError::Broken(error) => AppendError::Batch(error),
+            ValidateError::Long => AppendError::Long,
+        }
     }
 }
 

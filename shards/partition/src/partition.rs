@@ -1,9 +1,11 @@
 use std::cell::{Cell, Ref, RefCell};
 use std::rc::{Rc, Weak};
 
-use ottla_batch::{Batch, BatchError, Builder, Checked, Codec, ControlKind, Stamp, TimestampType, repack, validate};
+use ottla_batch::{
+    Batch, BatchError, Builder, Checked, Codec, ControlKind, Stamp, TimestampType, repack, validate_at_once,
+};
 use ottla_storage::{Log, LogObserver, StorageError, Store, Ticket};
-use ottla_units::limits::UNCOMPRESSED_BATCH_BYTES_MAX;
+use ottla_units::limits::UNPACKED_AT_ONCE_BYTES_MAX;
 use ottla_units::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp};
 
 use crate::waiting::{Visible, WatchList};
@@ -146,8 +148,23 @@ impl Partition {
         if produce.origin != Origin::Client {
             return self.place(&built(records)?, None, rules, produce, now);
         }
-        let Checked { batch, max_timestamp, misnumbered } =
-            validate(records, &rules.checks(produce.zstd_allowed), now)?;
+        let checked = validate_at_once(records, &rules.checks(produce.zstd_allowed), now)?;
+        self.append_checked(checked, rules, produce, now)
+    }
+
+    /// As [`Partition::append`] for what a client sent, after its records were checked by [`Rules::checks`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn append_checked(
+        &self,
+        checked: Checked<'_>,
+        rules: &Rules,
+        produce: &Produce,
+        now: Timestamp,
+    ) -> Result<Appended, AppendError> {
+        self.check_replicas(rules, produce)?;
+        let Checked { batch, max_timestamp, misnumbered } = checked;
         if batch.attributes().is_transactional() && !produce.transactional {
             return Err(AppendError::TransactionalIdMissing);
         }
@@ -155,7 +172,8 @@ impl Partition {
             return self.place(&batch, max_timestamp, rules, produce, now);
         }
         let codec = batch.attributes().codec().unwrap_or(Codec::None);
-        let renumbered = repack(&batch, codec, UNCOMPRESSED_BATCH_BYTES_MAX)?;
+        // Kafka writes any such batch anew. No client makes them, so a large one is not worth the time that it takes from others.
+        let renumbered = repack(&batch, codec, UNPACKED_AT_ONCE_BYTES_MAX)?;
         let (bytes, limit) = (renumbered.len(), rules.max_message_bytes);
         if bytes > limit {
             return Err(AppendError::Batch(BatchError::TooLarge { bytes, limit }));

@@ -43,7 +43,8 @@ impl Default for Rules {
 }
 
 impl Rules {
-    pub(crate) fn checks(&self, zstd_allowed: bool) -> Checks {
+    /// What they ask of a batch that a client sends.
+    pub fn checks(&self, zstd_allowed: bool) -> Checks {
         Checks {
             batch_bytes_max: self.max_message_bytes,
             zstd_allowed,

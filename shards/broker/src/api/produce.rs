@@ -7,20 +7,26 @@ use std::collections::HashSet;
 use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use ottla_batch::{Batch, Checking, Codec};
 use ottla_cluster::{Image, Topic};
 use ottla_partition::{Acks, AppendError, Origin};
-use ottla_reactor::wall_clock;
+use ottla_reactor::{monotonic, wall_clock, yield_now};
 use ottla_storage::{StorageError, Ticket};
+use ottla_units::limits::UNPACKED_AT_ONCE_BYTES_MAX;
 use ottla_units::{ErrorCode, Offset, ShardId, Timestamp, TopicPartition};
 use ottla_wire::produce::{PartitionAnswer, Produce, RecordError, ResponseWriter};
 use ottla_wire::{ApiKey, Span, TopicRef, frame};
 
 use crate::connection::{Answer, Closed};
 use crate::dispatch::Context;
+use crate::hosted::Host;
 use crate::shard::Shard;
 
+/// How long a request's batches are unpacked before others get a turn.
+const TURN_MAX: Duration = Duration::from_millis(5);
 /// Decoded requests whose memory a shard keeps.
 const SCRATCH_MAX: usize = 64;
 /// The first version in which topics are named by id (KIP-516).
@@ -233,17 +239,28 @@ async fn append(shard: &Rc<Shard>, body: &Bytes, jobs: Vec<Job>, spec: Spec) -> 
         transactional: spec.transactional,
     };
     let mut appended = Appended { outcomes: Vec::with_capacity(jobs.len()), ..Appended::default() };
+    let mut turn_ends = monotonic() + TURN_MAX;
     for job in jobs {
         let outcome = loop {
             match append_one(shard, body, &job, &produce, now, &mut appended) {
                 Err(AppendError::Storage(StorageError::Busy)) => shard.store.room(job.records.len()).await,
+                Err(AppendError::Long) => break append_long(shard, body, &job, &produce, now, &mut appended).await,
                 Err(error) => break refused(shard, &job, &error),
                 Ok(outcome) => break outcome,
             }
         };
         appended.outcomes.push((job.place, outcome));
+        // Unpacking is the one thing that can take long for few bytes.
+        if is_compressed(job.records.of(body)) && monotonic() > turn_ends {
+            yield_now().await;
+            turn_ends = monotonic() + TURN_MAX;
+        }
     }
     appended
+}
+
+fn is_compressed(records: &[u8]) -> bool {
+    Batch::parse(records).is_ok_and(|(batch, _)| batch.attributes().codec() != Ok(Codec::None))
 }
 
 fn append_one(
@@ -255,20 +272,53 @@ fn append_one(
     appended: &mut Appended,
 ) -> Result<Outcome, AppendError> {
     let host = shard.hosts.get(job.key).ok_or_else(|| shard.hosts.missing_append(job.key))?;
-    let records = job.records.of(body);
-    let done = host.partition.append(records, &host.rules.get(), produce, now)?;
-    appended.ticket = appended.ticket.max(Some(done.ticket));
-    appended.flushed |= host.flush_each.get();
-    host.traffic.produces.increment();
-    host.traffic.records_in.add(u64::from(done.records));
-    host.traffic.bytes_in.add(done.bytes as u64);
-    Ok(Outcome {
-        code: ErrorCode::None,
-        base_offset: done.base_offset,
-        log_append_time: done.log_append_time.unwrap_or(Timestamp::NONE),
-        log_start: done.log_start,
-        rejected: None,
-    })
+    let done = host.partition.append(job.records.of(body), &host.rules.get(), produce, now)?;
+    Ok(appended.take(&host, done))
+}
+
+/// Appends a batch that unpacks to much: others get turns while it is checked.
+async fn append_long(
+    shard: &Rc<Shard>,
+    body: &Bytes,
+    job: &Job,
+    produce: &ottla_partition::Produce,
+    now: Timestamp,
+    appended: &mut Appended,
+) -> Outcome {
+    let work = async {
+        let host = shard.hosts.get(job.key).ok_or_else(|| shard.hosts.missing_append(job.key))?;
+        let rules = host.rules.get();
+        let mut checking = Checking::begin(job.records.of(body), &rules.checks(produce.zstd_allowed), now)?;
+        while checking.advance(UNPACKED_AT_ONCE_BYTES_MAX)? {
+            yield_now().await;
+        }
+        let checked = checking.finish()?;
+        loop {
+            match host.partition.append_checked(checked, &rules, produce, now) {
+                Err(AppendError::Storage(StorageError::Busy)) => shard.store.room(job.records.len()).await,
+                done => return done.map(|done| appended.take(&host, done)),
+            }
+        }
+    };
+    work.await.unwrap_or_else(|error| refused(shard, job, &error))
+}
+
+impl Appended {
+    /// Counts what was appended, and says how it is answered.
+    fn take(&mut self, host: &Host, done: ottla_partition::Appended) -> Outcome {
+        self.ticket = self.ticket.max(Some(done.ticket));
+        self.flushed |= host.flush_each.get();
+        host.traffic.produces.increment();
+        host.traffic.records_in.add(u64::from(done.records));
+        host.traffic.bytes_in.add(done.bytes as u64);
+        Outcome {
+            code: ErrorCode::None,
+            base_offset: done.base_offset,
+            log_append_time: done.log_append_time.unwrap_or(Timestamp::NONE),
+            log_start: done.log_start,
+            rejected: None,
+        }
+    }
 }
 
 fn refused(shard: &Shard, job: &Job, error: &AppendError) -> Outcome {
