@@ -27,6 +27,9 @@ use crate::controller::{self, COMMANDS_WAITING_MAX, Controller, Identity};
 mod bridge;
 use bridge::Bridge;
 
+// What was measured of the disk.
+mod disk;
+
 // What the admin endpoint is told.
 mod observe;
 
@@ -226,6 +229,7 @@ async fn serve(
         layout: layout.clone(),
         image,
         recovery,
+        disk: disk::settings(&layout.data),
         cores: cores.clone(),
         listeners,
         answer_memory_bytes: loaded.settings.own.answer_memory_bytes,

@@ -24,6 +24,10 @@ mod rules;
 pub use rule::{Area, Change, Finding, Rule, Verdict, judge};
 pub use rules::{RULES, find_rule};
 
+// How a disk is best written to.
+mod profile;
+pub use profile::{DiskProfile, Flush, JournalProfile, PROFILE_FILE, ProfileError, SegmentProfile};
+
 // How it is told.
 mod report;
 pub use report::{Shown, explain, report, to_json};

@@ -13,7 +13,7 @@ use ottla_cluster::{Image, Overrides};
 use ottla_reactor::mesh::{self, Doorbell, Inbox, Inflow, Letters, Outlet};
 use ottla_reactor::socket::{Accepted, Listener};
 use ottla_reactor::{Class, Shards, monotonic, sleep, spawn, timeout};
-use ottla_storage::{Layout, LogImage, Recovery, Store, StoreConfig};
+use ottla_storage::{DiskSettings, Layout, LogImage, Recovery, Store, StoreConfig};
 use ottla_units::{ShardId, TopicPartition};
 
 use crate::connection::Connection;
@@ -40,6 +40,8 @@ pub struct Launch {
     pub image: Arc<Image>,
     /// What the data folder held.
     pub recovery: Recovery,
+    /// How its disk is written to.
+    pub disk: DiskSettings,
     /// The core of each shard; `None` leaves it to the kernel.
     pub cores: Vec<Option<usize>>,
     /// Where to take connections, by the listeners' names.
@@ -131,6 +133,7 @@ struct Shared {
 #[derive(Clone, Copy)]
 struct ConfigSeed {
     generation: u64,
+    disk: DiskSettings,
 }
 
 /// Starts all shards; each says through `on_ready` when it serves.
@@ -142,7 +145,7 @@ pub fn launch(launch: Launch) -> io::Result<Running> {
     let bells = (0..count).map(|_| Doorbell::new().map(Arc::new)).collect::<io::Result<Vec<_>>>()?;
     let (letterboxes, inboxes): (Letterboxes, Vec<_>) = bells.iter().map(|bell| mesh::inbox(LETTERS_MAX, bell)).unzip();
     let mut logs: Vec<HashMap<_, _>> = (0..count).map(|_| HashMap::new()).collect();
-    let config = ConfigSeed { generation: launch.recovery.generation };
+    let config = ConfigSeed { generation: launch.recovery.generation, disk: launch.disk };
     for (key, log) in launch.recovery.logs {
         logs[ottla_cluster::owner(key.topic, key.partition, count).index()].insert(key, log);
     }
@@ -249,6 +252,7 @@ fn store_config(id: ShardId, seed: ConfigSeed, shared: &Arc<Shared>) -> StoreCon
     let mut config = StoreConfig::with_generation(u16::try_from(id.index()).unwrap_or(0), seed.generation);
     config.journal_file_bytes =
         (own.journal_bytes / config.journal_files as u64).max(config.frame_bytes_max as u64 * 2);
+    config.disk = seed.disk;
     config.bulk_bytes = own.bulk_append_bytes as usize;
     config.cache_bytes = usize::try_from(own.tail_cache_bytes).unwrap_or(usize::MAX);
     config.cold_bytes = usize::try_from(own.cold_read_bytes).unwrap_or(usize::MAX);

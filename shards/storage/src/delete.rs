@@ -24,7 +24,7 @@ pub(crate) async fn delete(log: &Rc<LogCore>) -> Result<(), StorageError> {
             log.store.release(state.tail.memory());
             log.store.written_out(state.unwritten());
             state.synced = 0;
-            state.tail = Tail::new(0);
+            state.tail = Tail::new(0, log.store.config.disk.write_bytes);
             state.segments.iter().map(|segment| segment.base).collect()
         };
         for base in bases {

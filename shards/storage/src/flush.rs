@@ -4,7 +4,6 @@
 
 use std::rc::Rc;
 
-use ottla_reactor::file::File;
 use ottla_reactor::{AlignedBuffer, Class, Permit, Task, monotonic, spawn};
 
 use crate::StorageError;
@@ -50,7 +49,7 @@ async fn flush(store: &Rc<Shared>, cycle: Cycle) -> Result<(), StorageError> {
         note_places(store, &touched, &marked);
         let (sealed, len) = frame.seal(found.header);
         let began = monotonic();
-        let at_once = len <= File::DURABLE_WRITE_BYTES_MAX;
+        let at_once = len <= store.config.disk.durable_write_bytes;
         let (result, back) = if at_once {
             found.file.file.write_durably(sealed, 0..len, found.position).await
         } else {

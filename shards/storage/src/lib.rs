@@ -14,7 +14,7 @@ pub use layout::{Layout, SegmentFile, partition_folder};
 mod error;
 mod settings;
 pub use error::{Damage, StorageError};
-pub use settings::{LogSettings, StoreConfig};
+pub use settings::{DiskSettings, LogSettings, StoreConfig};
 
 // One shard's store: opening logs, waiting for cycles.
 mod store;

@@ -119,7 +119,7 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn new(image: LogImage) -> State {
+    pub(crate) fn new(image: LogImage, chunk_bytes_max: usize) -> State {
         let position = image.segments.last().map_or(0, |active| active.bytes);
         let mut active = image.active;
         active.at = 0;
@@ -139,7 +139,7 @@ impl State {
             segments,
             active,
             rolled: VecDeque::new(),
-            tail: Tail::new(position),
+            tail: Tail::new(position, chunk_bytes_max),
             synced: position,
             synced_end: image.end,
             cycle: 0,
@@ -332,7 +332,7 @@ impl LogCore {
             folder: spec.folder().into(),
             store: Rc::clone(store),
             settings: Cell::new(settings),
-            state: RefCell::new(State::new(image)),
+            state: RefCell::new(State::new(image, store.config.disk.write_bytes)),
             readers: RefCell::default(),
             reindexed: RefCell::default(),
             observer: RefCell::new(None),

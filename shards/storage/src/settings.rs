@@ -1,7 +1,41 @@
+use std::ops::RangeInclusive;
 use std::rc::Rc;
 use std::time::Duration;
 
+use ottla_reactor::file::File;
+
 use crate::{Recovery, StorageError};
+
+/// How a disk is best written to: `ottla tune probe` measures it. The defaults are right for a disk that nobody measured.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DiskSettings {
+    /// A journal frame of at most this many bytes is written and made durable in one operation; a larger one is written, then
+    /// flushed. At most [`DiskSettings::DURABLE_WRITE_BYTES_MAX`]; 0 flushes always.
+    pub durable_write_bytes: usize,
+    /// Bytes of the largest single write to a segment, a power of two within [`DiskSettings::WRITE_BYTES`].
+    pub write_bytes: usize,
+    /// Logs written out at once by one shard, within [`DiskSettings::WRITE_DEPTH`].
+    pub write_depth: usize,
+}
+
+impl DiskSettings {
+    /// What one operation can write and make durable.
+    pub const DURABLE_WRITE_BYTES_MAX: usize = File::DURABLE_WRITE_BYTES_MAX;
+    /// Smaller writes cost too much each; larger ones the kernel hands to a worker thread.
+    pub const WRITE_BYTES: RangeInclusive<usize> = (64 << 10)..=(512 << 10);
+    /// More than this only queues.
+    pub const WRITE_DEPTH: RangeInclusive<usize> = 1..=64;
+}
+
+impl Default for DiskSettings {
+    fn default() -> DiskSettings {
+        DiskSettings {
+            durable_write_bytes: DiskSettings::DURABLE_WRITE_BYTES_MAX,
+            write_bytes: 256 << 10,
+            write_depth: 16,
+        }
+    }
+}
 
 /// What one shard's store may use. Sizes are in bytes.
 #[derive(Clone)]
@@ -24,8 +58,8 @@ pub struct StoreConfig {
     pub bulk_bytes_max: usize,
     /// A log with this much that is not yet in its segment is written out.
     pub write_out_bytes: u64,
-    /// Logs written out at once.
-    pub write_outs_max: usize,
+    /// How the disk is written to.
+    pub disk: DiskSettings,
     /// Memory for tails; what is written out already is dropped beyond it, oldest first.
     pub cache_bytes: usize,
     /// Memory for reads of older data.
@@ -60,7 +94,7 @@ impl StoreConfig {
             bulk_bytes: 256 << 10,
             bulk_bytes_max: 32 << 20,
             write_out_bytes: 4 << 20,
-            write_outs_max: 16,
+            disk: DiskSettings::default(),
             cache_bytes: 96 << 20,
             cold_bytes: 32 << 20,
             read_ahead_bytes: 1 << 20,

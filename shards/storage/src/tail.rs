@@ -6,9 +6,6 @@ use std::ops::Range;
 use ottla_reactor::{BLOCK, Blocks, Chunk, Slice};
 use ottla_units::Offset;
 
-/// The largest chunk, in bytes: one write of a good size, and little waste.
-const CHUNK_BYTES_MAX: usize = 256 << 10;
-
 /// The chunks and batches at the end of one log.
 ///
 /// Places are *log places*: bytes counted over the boundaries of segments, so that a read may cross them. A log place minus
@@ -23,6 +20,8 @@ pub(crate) struct Tail {
     segment_at: u64,
     /// Capacity of all chunks.
     memory: usize,
+    /// The largest chunk, in bytes: each is one write.
+    chunk_bytes_max: usize,
 }
 
 #[derive(Debug)]
@@ -68,9 +67,10 @@ pub(crate) struct Seam {
 }
 
 impl Tail {
-    /// An empty tail of a log whose active segment holds `position` bytes already.
-    pub(crate) fn new(position: u64) -> Tail {
-        Tail { chunks: VecDeque::new(), batches: VecDeque::new(), end: position, segment_at: 0, memory: 0 }
+    /// An empty tail of a log whose active segment holds `position` bytes already, in chunks of at most `chunk_bytes_max`.
+    pub(crate) fn new(position: u64, chunk_bytes_max: usize) -> Tail {
+        let (chunks, batches) = (VecDeque::new(), VecDeque::new());
+        Tail { chunks, batches, end: position, segment_at: 0, memory: 0, chunk_bytes_max }
     }
 
     pub(crate) fn end(&self) -> u64 {
@@ -119,7 +119,7 @@ impl Tail {
     fn grow(&mut self, expected: usize) {
         let gap = (self.position() % BLOCK as u64) as usize;
         let doubled = self.chunks.back().map_or(BLOCK, |last| last.chunk.capacity() * 2);
-        let capacity = doubled.max((gap + expected).next_power_of_two()).min(CHUNK_BYTES_MAX);
+        let capacity = doubled.max((gap + expected).next_power_of_two()).min(self.chunk_bytes_max);
         let mut chunk = Chunk::new(capacity);
         chunk.append(&[0; BLOCK][..gap]);
         self.memory += chunk.capacity();

@@ -69,7 +69,7 @@ fn give_back_memory(store: &Rc<Shared>) {
     let mut blocked = Vec::new();
     let mut freed = 0;
     let mut order = store.chunks.borrow_mut();
-    while store.tail_memory.get() - freed > store.config.cache_bytes && blocked.len() < store.config.write_outs_max {
+    while store.tail_memory.get() - freed > store.config.cache_bytes && blocked.len() < store.config.disk.write_depth {
         let Some(log) = order.pop_front() else { break };
         let mut state = log.state.borrow_mut();
         let synced = state.synced;
@@ -95,7 +95,7 @@ fn press(store: &Rc<Shared>) {
     if files.used() < 2 || files.free() > store.config.journal_files / 2 {
         return;
     }
-    let logs = files.oldest_dirty(2 * store.config.write_outs_max);
+    let logs = files.oldest_dirty(2 * store.config.disk.write_depth);
     drop(files);
     for log in logs {
         store.enqueue(&log);
@@ -120,7 +120,7 @@ impl WriteOuts {
         for id in self.finished.borrow_mut().drain(..) {
             self.tasks.remove(&id);
         }
-        while self.tasks.len() < store.config.write_outs_max && !self.stalled.get() {
+        while self.tasks.len() < store.config.disk.write_depth && !self.stalled.get() {
             let Some(log) = store.queue.borrow_mut().pop_front() else { break };
             let (id, finished, stalled) = (self.next, Rc::clone(&self.finished), Rc::clone(&self.stalled));
             self.next += 1;

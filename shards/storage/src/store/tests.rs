@@ -162,3 +162,31 @@ fn producers_are_put_down_while_a_segment_grows() {
     })
     .unwrap();
 }
+
+/// With and without a flush of its own, whatever the disk is said to like, what was acknowledged is there again.
+#[test]
+fn frames_become_durable_as_the_disk_is_said_to_like() {
+    for (durable_write_bytes, write_bytes, flushes) in [(0, 64 << 10, true), (512 << 10, 512 << 10, false)] {
+        let folder = tempfile::tempdir().unwrap();
+        let layout = Layout::below(folder.path());
+        let specs = [spec(0)];
+        let disk = DiskSettings { durable_write_bytes, write_bytes, write_depth: 1 };
+        ottla_reactor::block_on(async {
+            let recovery = recover(&layout, &specs, &RecoverOptions::default()).await.unwrap();
+            let store = Store::start(&layout, StoreConfig { disk, ..config(recovery.generation) }).await.unwrap();
+            let log = store.open_log(&specs[0], None, LogSettings::default());
+            for round in 0..40 {
+                let ticket = produce(&store, &log, &batch(1, 20 << 10, 1000 + round)).await;
+                store.durable(ticket).await.unwrap();
+            }
+            let flushed = store.counters().journal_flush.snapshot().count();
+            assert_eq!(flushed > 0, flushes, "{flushed} flushes of their own with {disk:?}");
+            drop((log, store));
+            let mut recovery = recover(&layout, &specs, &RecoverOptions::default()).await.unwrap();
+            let store = Store::start(&layout, config(recovery.generation)).await.unwrap();
+            let log = store.open_log(&specs[0], recovery.logs.remove(&specs[0].key), LogSettings::default());
+            assert_eq!(offsets(&log, Offset::ZERO).await, (0..40).collect::<Vec<_>>());
+        })
+        .unwrap();
+    }
+}

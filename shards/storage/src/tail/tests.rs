@@ -3,7 +3,7 @@ use ottla_units::Offset;
 use super::*;
 
 fn tail_with(position: u64, sizes: &[usize]) -> Tail {
-    let mut tail = Tail::new(position);
+    let mut tail = Tail::new(position, 256 << 10);
     for (i, size) in sizes.iter().enumerate() {
         let batch = TailBatch { base_offset: Offset::new(10 * i as i64), at: tail.end() };
         tail.append(batch, &[i as u8; 61], &vec![i as u8; size - 61]);
