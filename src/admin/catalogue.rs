@@ -173,6 +173,14 @@ metrics! {
         "How late those timers were, together." => |r, s| seconds(r, s, |shard| shard.stalls.nanos as f64);
     ottla_shard_busy_seconds_total: Counter of "seconds" [shard]
         "How long the shard's loop has worked; the rest of the time it slept." => |r, s| seconds(r, s, |shard| shard.stalls.busy_nanos as f64);
+    ottla_ring_enters_total: Counter of "calls" [shard]
+        "System calls into the shard's ring." => |r, s| counter(r, s, |shard| shard.ring.enters);
+    ottla_ring_submitted_total: Counter of "operations" [shard]
+        "Operations handed to the shard's ring; over the enters, how many share a system call." => |r, s| counter(r, s, |shard| shard.ring.submitted);
+    ottla_ring_completed_total: Counter of "operations" [shard]
+        "Operations that the shard's ring has completed." => |r, s| counter(r, s, |shard| shard.ring.completed);
+    ottla_ring_sleeps_total: Counter of "sleeps" [shard]
+        "Times that the shard slept in its ring for want of work." => |r, s| counter(r, s, |shard| shard.ring.sleeps);
 
     // Partitions.
     kafka_log_log_size: Gauge of "bytes" [topic, partition]

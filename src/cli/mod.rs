@@ -24,6 +24,7 @@ mod config;
 mod consume;
 mod log;
 mod metrics;
+mod perf;
 mod produce;
 mod start;
 mod topic;
@@ -63,6 +64,8 @@ enum Command {
     #[command(subcommand)]
     Metrics(metrics::Metrics),
     #[command(subcommand)]
+    Perf(perf::Perf),
+    #[command(subcommand)]
     Tune(tune::Tune),
     Completions(completions::Completions),
 }
@@ -85,6 +88,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Log(command) => command.run(),
         Command::Config(command) => command.run(),
         Command::Metrics(command) => command.run(),
+        Command::Perf(command) => command.run(),
         Command::Tune(command) => command.run(),
         Command::Completions(command) => command.run(),
     };

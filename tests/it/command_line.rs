@@ -4,7 +4,7 @@ use crate::harness::{Broker, file, folder, ottla, say, say_with};
 fn help_and_version_are_there() {
     assert!(say(&["--version"]).ok().starts_with("ottla "));
     let help = say(&["--help"]).ok();
-    for command in ["start", "topic", "produce", "consume", "log", "config", "metrics", "tune", "completions"] {
+    for command in ["start", "topic", "produce", "consume", "log", "config", "metrics", "perf", "tune", "completions"] {
         assert!(help.contains(&format!("\n  {command} ")), "{command} in {help}");
         assert!(say(&[command, "--help"]).ok().contains("Usage: ottla"), "{command}");
     }

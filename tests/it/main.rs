@@ -22,6 +22,9 @@ mod files;
 // What a person watches.
 mod metrics;
 
+// Where the time goes.
+mod perf;
+
 // The host, changed and changed back.
 mod tune;
 

@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ottla_reactor::RingCounters;
 use ottla_storage::Store;
 use ottla_units::measure::{Counter, Gauge, Latency, LatencySnapshot};
 use ottla_units::{ErrorCode, ShardId};
@@ -224,6 +225,7 @@ impl Metrics {
             queues: self.queues.snapshot(),
             store: StoreSnapshot::default(),
             stalls: self.stalls.snapshot(),
+            ring: RingCounters::default(),
             apis: self.api_snapshots(),
             topics: self.topics.borrow().iter().map(|(name, traffic)| traffic.snapshot(name)).collect(),
             partitions: Vec::new(),
@@ -326,6 +328,8 @@ pub struct Snapshot {
     pub store: StoreSnapshot,
     /// The loop.
     pub stalls: StallsSnapshot,
+    /// The ring.
+    pub ring: RingCounters,
     /// Every API that was asked for at least once.
     pub apis: Vec<ApiSnapshot>,
     /// Traffic of the topics that have partitions here.

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use ottla_reactor::{busy, monotonic, sleep};
+use ottla_reactor::{busy, monotonic, ring_counters, sleep};
 
 use crate::metrics::{PartitionGauges, Snapshot, StoreSnapshot};
 use crate::shard::Shard;
@@ -20,6 +20,7 @@ impl Shard {
         self.metrics.stalls.busy_nanos.set(busy().as_nanos() as i64);
         let mut snapshot = self.metrics.snapshot(self.id);
         snapshot.store = StoreSnapshot::of(&self.store);
+        snapshot.ring = ring_counters();
         snapshot.partitions = self.partition_gauges();
         snapshot.groups = self.groups.gauges();
         snapshot

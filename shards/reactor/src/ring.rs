@@ -40,7 +40,7 @@ const DOORBELL: u64 = u64::MAX - 1;
 const DRAIN_TURNS_MAX: usize = 1000;
 
 /// What the shard's ring has done since it started.
-#[derive(Clone, Copy, Default, Debug)]
+#[derive(Clone, Copy, Default, PartialEq, Debug)]
 pub struct RingCounters {
     /// System calls into the ring.
     pub enters: u64,
