@@ -27,8 +27,10 @@ const ALLOCATE_SHARE: u64 = 256;
 const SNAPSHOT_EVERY_BYTES: u64 = 32 << 20;
 /// A large state is put down less often, so that it stays at most this part of what is written.
 const SNAPSHOT_SHARE: u64 = 64;
-/// The active segment's index goes to its file in pieces of this many entries.
+/// The active segment's index goes to its file in pieces of this many entries, or for so many bytes of the segment: what lies
+/// behind the last stored entry is read again after a crash.
 const INDEX_ENTRIES_STORED: usize = 4096;
+const INDEX_STORED_FOR_BYTES: u64 = 16 << 20;
 
 /// Whether files are to be brought into their final form.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -175,7 +177,7 @@ fn plan(log: &Rc<LogCore>, until: u64, finish: Finish) -> Option<Plan> {
         allocate: growing.reserve(bytes, log.settings.get().segment_bytes, ahead).filter(|_| !finishing),
         finish: finishing,
         rolled,
-        index: growing.index_bytes(finishing),
+        index: growing.index_bytes(finishing, bytes),
         stale_snapshot: state.loose_snapshot.filter(|loose| snapshots.last().is_some_and(|(newest, _)| newest > loose)),
         snapshots,
         epochs: epochs.then(|| state.epochs.clone()),
@@ -208,10 +210,13 @@ impl Growing {
         Some(self.allocated..to)
     }
 
-    /// The index entries that are due for the files.
-    fn index_bytes(&self, finishing: bool) -> Option<IndexBytes> {
+    /// The index entries that are due for the files when the segment has so many `bytes`.
+    fn index_bytes(&self, finishing: bool, bytes: u64) -> Option<IndexBytes> {
         let index = &self.index;
-        if !finishing && index.pending.len() < INDEX_ENTRIES_STORED {
+        let oldest = index.pending.first().map_or(bytes, |entry| u64::from(entry.position));
+        let many =
+            index.pending.len() >= INDEX_ENTRIES_STORED || bytes.saturating_sub(oldest) >= INDEX_STORED_FOR_BYTES;
+        if !finishing && !many {
             return None;
         }
         Some(IndexBytes {

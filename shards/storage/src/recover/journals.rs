@@ -99,9 +99,11 @@ pub(crate) struct FileEnd {
     pub(crate) previous: u32,
 }
 
-/// Goes through the frames of a file in order, up to the first that does not verify. With `skip` also through those behind.
+/// Goes through the frames of a file before `upto` in order, up to the first that does not verify. With `skip` also through
+/// those behind.
 pub(crate) async fn read_frames(
     part: &JournalPart,
+    upto: u64,
     skip: bool,
     mut each: impl AsyncFnMut(JournalFrame<'_>) -> Result<(), StorageError>,
 ) -> Result<FileEnd, StorageError> {
@@ -109,7 +111,8 @@ pub(crate) async fn read_frames(
     let mut end = FileEnd { frames: 0, at: BLOCK as u64, torn: false, valid_behind: false, previous: NO_PREVIOUS };
     let mut at = BLOCK as u64;
     let mut good = true;
-    while at < bytes.size {
+    let upto = upto.min(bytes.size);
+    while at < upto {
         let peeked = FrameHeader::peek(bytes.at(at, FRAME_HEADER_BYTES).await?, &part.header);
         // Before the first bad frame numbers follow one another; behind it they must be larger than what was seen.
         let fits = |header: &FrameHeader| {
@@ -192,6 +195,8 @@ impl FileBytes {
 /// The journal of one core, verified.
 pub(super) struct JournalScan {
     pub(super) parts: Vec<JournalPart>,
+    /// Up to where each of them has frames, in bytes.
+    pub(super) ends: Vec<u64>,
     /// The newest mark of each log that has one, and which logs have entries.
     pub(super) marks: HashMap<TopicPartition, Mark>,
     pub(super) frames: u64,
@@ -206,20 +211,23 @@ impl JournalScan {
     ) -> Result<JournalScan, StorageError> {
         let mut marks = HashMap::new();
         let mut frames = 0;
-        let mut ends = Vec::new();
+        let (mut ends, mut frames_ends) = (Vec::new(), Vec::new());
         for part in &parts {
-            let end = read_frames(part, options.accept_loss, async |frame| {
+            let mut frames_end = BLOCK as u64;
+            let end = read_frames(part, u64::MAX, options.accept_loss, async |frame| {
                 frames += 1;
+                frames_end = frame.at + (FRAME_HEADER_BYTES + frame.body.len()) as u64;
                 note_marks(part, &frame, &mut marks)
             });
             ends.push(end.await?);
+            frames_ends.push(frames_end);
         }
         for damage in check_order(&parts, &ends) {
             accept(Err::<(), _>(damage), options, report)?;
         }
         report.frames += frames;
         report.torn_frames += ends.iter().filter(|end| end.torn).count() as u64;
-        Ok(JournalScan { parts, marks, frames })
+        Ok(JournalScan { parts, ends: frames_ends, marks, frames })
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -66,9 +66,9 @@ pub(super) async fn replay(
     }
     let (waiting, broken) = (HashMap::new(), HashSet::new());
     let mut replay = Replay { logs, options, report, waiting, bytes: 0, broken };
-    for part in scans.iter().flat_map(|scan| &scan.parts) {
+    for (part, upto) in scans.iter().flat_map(|scan| scan.parts.iter().zip(&scan.ends)) {
         let skip = options.accept_loss;
-        read_frames(part, skip, async |frame| replay.take_frame(part, &frame).await).await?;
+        read_frames(part, *upto, skip, async |frame| replay.take_frame(part, &frame).await).await?;
     }
     let Replay { logs, waiting, .. } = replay;
     drop(waiting);
