@@ -93,6 +93,7 @@ pub fn storage_code(error: &StorageError) -> ErrorCode {
         StorageError::Busy
         | StorageError::DiskFull
         | StorageError::Failed { .. }
+        | StorageError::Removed { .. }
         | StorageError::NotContiguous { .. }
         | StorageError::Corrupt { .. }
         | StorageError::Locked { .. }

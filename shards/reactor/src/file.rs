@@ -332,14 +332,25 @@ impl File {
     /// # Errors
     /// The operating system's.
     pub fn size(&self) -> io::Result<u64> {
+        Ok(u64::try_from(self.stat()?.st_size).unwrap_or(0))
+    }
+
+    fn stat(&self) -> io::Result<libc::stat> {
         let mut stat = MaybeUninit::<libc::stat>::uninit();
         // SAFETY: writes one `stat` into the local place.
         if unsafe { libc::fstat(self.fd.as_raw_fd(), stat.as_mut_ptr()) } != 0 {
             return Err(io::Error::last_os_error());
         }
         // SAFETY: the call succeeded, so the place is filled.
-        let stat = unsafe { stat.assume_init() };
-        Ok(u64::try_from(stat.st_size).unwrap_or(0))
+        Ok(unsafe { stat.assume_init() })
+    }
+
+    /// Whether no folder names it any more: it was removed, and what is written to it goes with its last descriptor.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn is_removed(&self) -> io::Result<bool> {
+        Ok(self.stat()?.st_nlink == 0)
     }
 
     /// Closes it without blocking the shard.

@@ -139,11 +139,7 @@ impl LogCore {
     /// Why a segment is not there any more.
     pub(crate) fn gone(&self, from: Offset) -> StorageError {
         let state = self.state.borrow();
-        if state.deleted {
-            StorageError::Deleted
-        } else {
-            StorageError::OutOfRange { from, start: state.start, end: state.end }
-        }
+        state.out_of_use().unwrap_or(StorageError::OutOfRange { from, start: state.start, end: state.end })
     }
 
     fn corrupt(&self, spot: &Spot, at: u64, damage: Damage) -> StorageError {

@@ -17,22 +17,50 @@ const NAME_BYTES_MAX: usize = 255;
 
 /// Takes a log out of use and removes its files. A folder renamed is a folder that recovery removes.
 pub(crate) async fn delete(log: &Rc<LogCore>) -> Result<(), StorageError> {
-    log.state.borrow_mut().deleted = true;
+    {
+        let mut state = log.state.borrow_mut();
+        state.deleted = true;
+        state.lost = None;
+    }
     undisturbed(log, async {
-        let bases: Vec<Offset> = {
-            let mut state = log.state.borrow_mut();
-            log.store.release(state.tail.memory());
-            log.store.written_out(state.unwritten());
-            state.synced = 0;
-            state.tail = Tail::new(0, log.store.config.disk.write_bytes);
-            state.segments.iter().map(|segment| segment.base).collect()
-        };
-        for base in bases {
-            log.store.open.close(log.key, base);
-        }
+        let_go(log);
         remove_folder(log).await
     })
     .await
+}
+
+/// Takes a log out of use whose files somebody else removed. What of it is only in the journal is given up with the rest: kept, it
+/// would fill the journal for all others.
+pub(crate) fn lose(log: &Rc<LogCore>, why: &StorageError) {
+    {
+        let mut state = log.state.borrow_mut();
+        if state.deleted {
+            return;
+        }
+        tracing::error!(log = %log.folder, %why, "the partition is out of use; the next start refuses until the files are back or \
+             the loss is accepted (ottla.journal.accept.loss), unless its topic is deleted");
+        let mark = state.mark();
+        state.deleted = true;
+        state.lost = Some((why.clone(), mark));
+    }
+    log.store.has_lost.set(true);
+    let_go(log);
+    log.store.chores.notify();
+}
+
+/// Gives back the memory and the descriptors of a log that is not used any more.
+fn let_go(log: &Rc<LogCore>) {
+    let bases: Vec<Offset> = {
+        let mut state = log.state.borrow_mut();
+        log.store.release(state.tail.memory());
+        log.store.written_out(state.unwritten());
+        state.synced = 0;
+        state.tail = Tail::new(0, log.store.config.disk.write_bytes);
+        state.segments.iter().map(|segment| segment.base).collect()
+    };
+    for base in bases {
+        log.store.open.close(log.key, base);
+    }
 }
 
 async fn remove_folder(log: &Rc<LogCore>) -> Result<(), StorageError> {
@@ -77,8 +105,8 @@ impl LogCore {
     fn note_start(self: &Rc<LogCore>, start: Offset) -> Result<Option<Ticket>, StorageError> {
         self.store.failed()?;
         let mut state = self.state.borrow_mut();
-        if state.deleted {
-            return Err(StorageError::Deleted);
+        if let Some(why) = state.out_of_use() {
+            return Err(why);
         }
         if start > state.end {
             return Err(StorageError::OutOfRange { from: start, start: state.start, end: state.end });

@@ -19,6 +19,11 @@ pub enum StorageError {
     },
     /// The log's topic was deleted.
     Deleted,
+    /// Somebody else removed a file or folder in use. What is written to it would go with the process.
+    Removed {
+        /// The file.
+        path: PathBuf,
+    },
     /// The store is stopping.
     Stopped,
     /// No such offset in the log.
@@ -158,6 +163,7 @@ impl fmt::Display for StorageError {
             StorageError::DiskFull => f.write_str("the disk is full"),
             StorageError::Failed { why } => write!(f, "storage failed: {why}"),
             StorageError::Deleted => f.write_str("the log is deleted"),
+            StorageError::Removed { path } => write!(f, "{} was removed while it was in use", path.display()),
             StorageError::Stopped => f.write_str("the store is stopping"),
             StorageError::OutOfRange { from, start, end } => write!(f, "offset {from} is outside {start}..{end}"),
             StorageError::NotContiguous { expected, found } => {

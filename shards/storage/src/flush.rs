@@ -13,6 +13,9 @@ use crate::log::LogCore;
 use crate::store::Shared;
 use crate::write_out::{Finish, write_out};
 
+// What finds no space in its segment.
+mod overflow;
+
 /// Marks that are carried forward in one frame.
 const MARKS_PER_FRAME: usize = 4096;
 
@@ -65,20 +68,22 @@ async fn flush(store: &Rc<Shared>, cycle: Cycle) -> Result<(), StorageError> {
     } else {
         drop(frame);
     }
-    finish(store, number, touched, bulk, buffer, place).await?;
-    drop(pen);
-    Ok(())
+    finish(store, Finishing { number, touched, bulk, buffer, place, pen }).await
+}
+
+/// What is left of a cycle once its frame is written.
+struct Finishing {
+    number: u64,
+    touched: Vec<Touched>,
+    bulk: Vec<Task<Result<Option<Rc<LogCore>>, StorageError>>>,
+    buffer: Option<AlignedBuffer>,
+    place: Option<Place>,
+    pen: Option<Permit>,
 }
 
 /// Second half of a cycle: waits for what went past the journal, flushes, tells everybody.
-async fn finish(
-    store: &Rc<Shared>,
-    number: u64,
-    touched: Vec<Touched>,
-    bulk: Vec<Task<Result<(), StorageError>>>,
-    buffer: Option<ottla_reactor::AlignedBuffer>,
-    place: Option<Place>,
-) -> Result<(), StorageError> {
+async fn finish(store: &Rc<Shared>, cycle: Finishing) -> Result<(), StorageError> {
+    let Finishing { number, touched, bulk, buffer, place, mut pen } = cycle;
     if bulk.is_empty() {
         store.journal.borrow_mut().written = number;
         store.progress.notify();
@@ -89,8 +94,11 @@ async fn finish(
         store.counters.journal_flush.observe(began.elapsed());
     }
     for task in bulk {
-        task.await?;
+        if let Some(log) = task.await? {
+            overflow::settle(store, &log, number, &mut pen).await?;
+        }
     }
+    drop(pen);
     for entry in &touched {
         entry.log.became_durable(entry.end);
     }
@@ -103,17 +111,15 @@ async fn finish(
     Ok(())
 }
 
-/// Writes out what a log brought past the journal. A full disk is waited for: these bytes are nowhere else.
-async fn write_bulk(store: Rc<Shared>, log: Rc<LogCore>) -> Result<(), StorageError> {
-    loop {
-        match write_out(&log, Finish::No).await {
-            Err(StorageError::DiskFull) => {
-                store.disk_full.set(true);
-                store.chores.notify();
-                ottla_reactor::sleep(store.config.retry_after).await;
-            }
-            other => return other,
+/// Writes out what a log brought past the journal; gives the log back when the disk has no space for it.
+async fn write_bulk(store: Rc<Shared>, log: Rc<LogCore>) -> Result<Option<Rc<LogCore>>, StorageError> {
+    match write_out(&log, Finish::No).await {
+        Err(StorageError::DiskFull) => {
+            store.disk_full.set(true);
+            store.chores.notify();
+            Ok(Some(log))
         }
+        other => other.map(|()| None),
     }
 }
 

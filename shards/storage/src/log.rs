@@ -115,7 +115,10 @@ pub(crate) struct State {
     /// Bytes written out since the newest of their files.
     pub(crate) since_snapshot: u64,
     pub(crate) has_folder: bool,
+    /// Nothing is read or written any more.
     pub(crate) deleted: bool,
+    /// Deleted by somebody else: what was found, and what is to be there at the next start.
+    pub(crate) lost: Option<(StorageError, Mark)>,
 }
 
 impl State {
@@ -163,6 +166,7 @@ impl State {
             snapshot: image.snapshot,
             has_folder: image.has_folder,
             deleted: false,
+            lost: None,
         }
     }
 
@@ -174,8 +178,17 @@ impl State {
         }
     }
 
+    /// Why the log can be used no more, if so.
+    pub(crate) fn out_of_use(&self) -> Option<StorageError> {
+        let why = || self.lost.as_ref().map_or(StorageError::Deleted, |(why, _)| why.clone());
+        self.deleted.then(why)
+    }
+
     /// What is known to be durable.
     pub(crate) fn mark(&self) -> Mark {
+        if let Some((_, mark)) = self.lost {
+            return mark;
+        }
         let growing = self.rolled.front().unwrap_or(&self.active);
         let latest = self.segments.iter().rev().find(|segment| segment.base == growing.base);
         Mark {
@@ -215,12 +228,18 @@ impl Log {
         *self.0.observer.borrow_mut() = Some(observer);
     }
 
+    /// Whether somebody else removed its files.
+    pub fn is_lost(&self) -> bool {
+        self.0.state.borrow().lost.is_some()
+    }
+
     /// Appends one batch whose checks are done: once into the tail, once into the journal's frame. Nothing is durable when
     /// this returns; the ticket says what to wait for.
     ///
     /// # Errors
     /// [`StorageError::Busy`]: wait for [`crate::Store::room`] and append again. [`StorageError::DiskFull`],
-    /// [`StorageError::Failed`], [`StorageError::Deleted`], [`StorageError::Stopped`], [`StorageError::NotContiguous`],
+    /// [`StorageError::Failed`], [`StorageError::Deleted`], [`StorageError::Removed`], [`StorageError::Stopped`],
+    /// [`StorageError::NotContiguous`],
     /// [`StorageError::TooLarge`]. After an error nothing of the batch is in the log.
     pub fn append(&self, batch: &Batch<'_>, stamp: &Stamp) -> Result<Ticket, StorageError> {
         let log = &self.0;
@@ -356,7 +375,8 @@ impl LogCore {
 
     pub(crate) fn mark_in(&self) -> u64 {
         let state = self.state.borrow();
-        if state.deleted { 0 } else { state.mark_in }
+        // Of a lost log the next start must know that it was there.
+        if state.deleted && state.lost.is_none() { 0 } else { state.mark_in }
     }
 
     pub(crate) fn observer(&self) -> Option<Rc<dyn LogObserver>> {
@@ -366,8 +386,8 @@ impl LogCore {
     /// Checks that the batch fits log, frame and memory, and says which way it goes.
     fn admit(&self, arrival: &Arrival) -> Result<Way, StorageError> {
         let state = self.state.borrow();
-        if state.deleted {
-            return Err(StorageError::Deleted);
+        if let Some(why) = state.out_of_use() {
+            return Err(why);
         }
         if arrival.base != state.end {
             return Err(StorageError::NotContiguous { expected: state.end, found: arrival.base });

@@ -138,8 +138,8 @@ impl LogCore {
     /// Reads what is in the tail; nothing when `from` lies before it.
     pub(crate) fn read_tail(&self, request: &ReadRequest) -> Result<Option<Records>, StorageError> {
         let state = self.state.borrow();
-        if state.deleted {
-            return Err(StorageError::Deleted);
+        if let Some(why) = state.out_of_use() {
+            return Err(why);
         }
         if request.from < state.start || request.from > state.end {
             return Err(StorageError::OutOfRange { from: request.from, start: state.start, end: state.end });

@@ -21,6 +21,10 @@ pub(crate) async fn stop(store: &Rc<Shared>) -> Result<(), StorageError> {
     store.reached(last, |journal| journal.durable).await?;
     let logs: Vec<Rc<LogCore>> = store.logs.borrow().values().map(Rc::clone).collect();
     finish_logs(&logs).await?;
+    // Without a checkpoint the next start looks at the files, and finds what is missing.
+    if let Some((why, _)) = logs.iter().find_map(|log| log.state.borrow().lost.clone()) {
+        return Err(why);
+    }
     let images = logs.iter().map(|log| (log.key, log.state.borrow().image())).collect();
     let checkpoint = Checkpoint { generation: store.config.generation, clean: true, logs: images };
     checkpoint.write(&store.layout.core_checkpoint(store.config.core)).await

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
+use std::path::Path;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
@@ -104,6 +105,10 @@ pub(crate) struct Shared {
     failure: RefCell<Option<Arc<str>>>,
     pub(crate) stopping: Cell<bool>,
     pub(crate) disk_full: Cell<bool>,
+    /// Whether somebody else removed the files of any log.
+    pub(crate) has_lost: Cell<bool>,
+    /// Somebody else removed a journal file: nothing is taken any more, and what is only there goes to the segments.
+    pub(crate) journal_removed: RefCell<Option<StorageError>>,
     /// Given when the flusher sleeps and there is something to flush.
     pub(crate) work: Signal,
     pub(crate) flusher_idle: Cell<bool>,
@@ -151,7 +156,7 @@ impl Store {
         config.frame_bytes = config.frame_bytes.min(config.frame_bytes_max);
         config.bulk_bytes = config.bulk_bytes.min(config.frame_bytes / 2);
         let shared = Rc::new(Shared::new(layout, config));
-        write_behind::open_first_files(&shared).await?;
+        write_behind::open_first_files(&shared).await.map_err(|error| no_space(&folder, error))?;
         let tasks = vec![
             spawn(Class::Data, flush::run(Rc::clone(&shared))),
             spawn(Class::Background, write_behind::run(Rc::clone(&shared))),
@@ -222,6 +227,11 @@ impl Store {
         }
     }
 
+    /// Whether the files of any log were removed by somebody else: then [`Log::is_lost`] says which.
+    pub fn has_lost(&self) -> bool {
+        self.0.shared.has_lost.get()
+    }
+
     /// What it has done.
     pub fn counters(&self) -> &StoreCounters {
         &self.0.shared.counters
@@ -257,6 +267,18 @@ impl Store {
     }
 }
 
+/// A journal that does not fit on its disk: a person must know which disk.
+fn no_space(folder: &Path, error: StorageError) -> StorageError {
+    match error {
+        StorageError::DiskFull => StorageError::Io {
+            path: folder.to_owned(),
+            action: "reserve space for the journal in",
+            source: Arc::new(std::io::ErrorKind::StorageFull.into()),
+        },
+        other => other,
+    }
+}
+
 impl Shared {
     pub(crate) fn new(layout: &Layout, config: StoreConfig) -> Shared {
         Shared {
@@ -268,6 +290,8 @@ impl Shared {
             failure: RefCell::default(),
             stopping: Cell::new(false),
             disk_full: Cell::new(false),
+            has_lost: Cell::new(false),
+            journal_removed: RefCell::default(),
             work: Signal::new(),
             flusher_idle: Cell::new(false),
             progress: Signal::new(),
@@ -313,7 +337,10 @@ impl Shared {
             return Err(StorageError::Stopped);
         }
         if self.disk_full.get() {
-            return Err(StorageError::DiskFull);
+            return match &*self.journal_removed.borrow() {
+                Some(removed) => Err(removed.clone()),
+                None => Err(StorageError::DiskFull),
+            };
         }
         Ok(())
     }

@@ -8,9 +8,10 @@ use ottla_reactor::{Class, Task, file, spawn, timeout};
 
 use crate::StorageError;
 use crate::flush::carry_forward;
+use crate::join::join_all;
 use crate::journal::{FILES_MIN, JournalFile, remove_beyond};
 use crate::log::LogCore;
-use crate::store::Shared;
+use crate::store::{Shared, Ticket};
 use crate::write_out::{Finish, write_out};
 
 /// Write-outs under way. Dropping it cancels them, as a crash would.
@@ -29,6 +30,11 @@ pub(crate) async fn run(store: Rc<Shared>) {
     look_at_disk(&store);
     loop {
         let called = store.chores.wait();
+        let removed = store.journal_removed.borrow().clone();
+        if let Some(removed) = removed {
+            give_up(&store, &removed).await;
+            return;
+        }
         give_back_memory(&store);
         press(&store);
         write_outs.launch(&store);
@@ -51,9 +57,10 @@ pub(crate) async fn run(store: Rc<Shared>) {
 /// Refuses appends while less than the reserve is free besides what was accepted already.
 pub(crate) fn look_at_disk(store: &Shared) {
     store.unchecked.set(0);
+    look_at_journal(store);
     let Ok(free) = file::free_space(&store.layout.data) else { return };
     store.free.set(free);
-    let full = free < store.config.reserve_bytes + store.unwritten.get();
+    let full = store.journal_removed.borrow().is_some() || free < store.config.reserve_bytes + store.unwritten.get();
     if full != store.disk_full.replace(full) {
         if full {
             tracing::warn!(free, reserve = store.config.reserve_bytes, "the disk is full; appends are refused");
@@ -62,6 +69,32 @@ pub(crate) fn look_at_disk(store: &Shared) {
         }
         store.room.notify();
     }
+}
+
+/// Notices that the journal's file was removed underneath: then nothing more may be acknowledged from it.
+fn look_at_journal(store: &Shared) {
+    let Some(file) = store.files.borrow().active() else { return };
+    if file.file.is_removed().unwrap_or(false) && store.journal_removed.borrow().is_none() {
+        *store.journal_removed.borrow_mut() = Some(StorageError::Removed { path: file.path.clone() });
+        store.chores.notify();
+    }
+}
+
+/// Puts what is only in a removed journal into the segments, and ends.
+async fn give_up(store: &Rc<Shared>, removed: &StorageError) {
+    tracing::error!(%removed, "appends are refused; what was acknowledged is written to its segments before the process ends");
+    store.disk_full.set(true);
+    store.room.notify();
+    let last = Ticket(store.journal.borrow().newest());
+    // What fails now is told by the error that follows in any case.
+    let _ = store.reached(last, |journal| journal.durable).await;
+    let logs: Vec<Rc<LogCore>> = store.logs.borrow().values().map(Rc::clone).collect();
+    for some in logs.chunks(store.config.write_outs_max) {
+        if let Err(error) = join_all(some.iter().map(|log| write_out(log, Finish::No)).collect()).await {
+            tracing::error!(%error, "a log could not be written out");
+        }
+    }
+    store.fail(removed);
 }
 
 /// Drops the oldest chunks that are written out while tails take more than their share; the oldest that are not are queued.
@@ -104,7 +137,7 @@ fn press(store: &Rc<Shared>) {
 
 impl Shared {
     /// Queues a log to be written out.
-    fn enqueue(&self, log: &Rc<LogCore>) {
+    pub(crate) fn enqueue(&self, log: &Rc<LogCore>) {
         let mut state = log.state.borrow_mut();
         if !state.queued && !state.deleted {
             state.queued = true;

@@ -101,7 +101,11 @@ pub(crate) async fn write_out(log: &Rc<LogCore>, finish: Finish) -> Result<(), S
     let _turn = Turn::take(log).await;
     let until = log.state.borrow().tail.end();
     while let Some(plan) = plan(log, until, finish) {
-        if let Err(error) = execute(log, &plan).await {
+        if let Err(error) = execute(log, &plan).await.map_err(|error| as_removed(log, error)) {
+            if matches!(error, StorageError::Removed { .. }) {
+                crate::delete::lose(log, &error);
+                return Ok(());
+            }
             let mut state = log.state.borrow_mut();
             state.epochs_stale |= plan.epochs.is_some();
             state.snapshots.splice(0..0, plan.snapshots);
@@ -110,6 +114,18 @@ pub(crate) async fn write_out(log: &Rc<LogCore>, finish: Finish) -> Result<(), S
         apply(log, plan);
     }
     Ok(())
+}
+
+/// A file that is not there any more was removed by somebody else.
+fn as_removed(log: &LogCore, error: StorageError) -> StorageError {
+    match error {
+        StorageError::Io { path, source, .. }
+            if source.kind() == std::io::ErrorKind::NotFound && log.state.borrow().has_folder =>
+        {
+            StorageError::Removed { path }
+        }
+        other => other,
+    }
 }
 
 /// Puts one step on the disk.
@@ -256,6 +272,9 @@ async fn write_bytes(log: &Rc<LogCore>, plan: &Plan) -> Result<(), StorageError>
         file.truncate(plan.bytes).await.map_err(StorageError::io(&path, "cut"))?;
     }
     file.sync_data().await.map_err(StorageError::io(&path, "flush"))?;
+    if file.is_removed().map_err(StorageError::io(&path, "look at"))? {
+        return Err(StorageError::Removed { path });
+    }
     let written: usize = plan.runs.iter().map(|run| run.blocks.len()).sum();
     log.store.counters.segment_bytes.add(written as u64);
     log.store.counters.write_outs.increment();

@@ -223,6 +223,8 @@ struct Appended {
     ticket: Option<Ticket>,
     /// Whether a topic of it wants its appends flushed, whatever `acks` asks.
     flushed: bool,
+    /// What was asked, in the order of `outcomes`.
+    jobs: Vec<Job>,
 }
 
 /// Appends in order. Where the journal is full it waits for room, and so do those who come after.
@@ -240,12 +242,12 @@ async fn append(shard: &Rc<Shard>, body: &Bytes, jobs: Vec<Job>, spec: Spec) -> 
     };
     let mut appended = Appended { outcomes: Vec::with_capacity(jobs.len()), ..Appended::default() };
     let mut turn_ends = monotonic() + TURN_MAX;
-    for job in jobs {
+    for job in &jobs {
         let outcome = loop {
-            match append_one(shard, body, &job, &produce, now, &mut appended) {
+            match append_one(shard, body, job, &produce, now, &mut appended) {
                 Err(AppendError::Storage(StorageError::Busy)) => shard.store.room(job.records.len()).await,
-                Err(AppendError::Long) => break append_long(shard, body, &job, &produce, now, &mut appended).await,
-                Err(error) => break refused(shard, &job, &error),
+                Err(AppendError::Long) => break append_long(shard, body, job, &produce, now, &mut appended).await,
+                Err(error) => break refused(shard, job, &error),
                 Ok(outcome) => break outcome,
             }
         };
@@ -256,6 +258,7 @@ async fn append(shard: &Rc<Shard>, body: &Bytes, jobs: Vec<Job>, spec: Spec) -> 
             turn_ends = monotonic() + TURN_MAX;
         }
     }
+    appended.jobs = jobs;
     appended
 }
 
@@ -362,7 +365,21 @@ impl Appended {
                 }
             }
         }
+        if shard.store.has_lost() {
+            self.refuse_lost(shard);
+        }
         self.outcomes
+    }
+}
+
+impl Appended {
+    /// What went to a partition whose files were removed meanwhile is not durable, whatever the journal says.
+    fn refuse_lost(&mut self, shard: &Shard) {
+        for (job, (_, outcome)) in self.jobs.iter().zip(&mut self.outcomes) {
+            if outcome.code == ErrorCode::None && shard.store.log(job.key).is_none_or(|log| log.is_lost()) {
+                *outcome = Outcome::refused(ErrorCode::KafkaStorageError);
+            }
+        }
     }
 }
 

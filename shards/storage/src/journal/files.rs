@@ -148,6 +148,11 @@ impl Files {
         Some(place)
     }
 
+    /// The file that takes the next frame.
+    pub(crate) fn active(&self) -> Option<Rc<JournalFile>> {
+        self.used.back().map(|used| Rc::clone(&used.file))
+    }
+
     /// The sequence of the file that took the last frame; 0 before the first.
     pub(crate) fn sequence(&self) -> u64 {
         self.used.back().map_or(0, |active| active.header.sequence)

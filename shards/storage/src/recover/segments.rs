@@ -62,7 +62,9 @@ impl<'a> Examination<'a> {
             Some(base) => self.scan_last(base, files.bytes_of(base), &mut image).await?,
             None => self.begin_last(&mut image)?,
         }
-        image.start = image.start.min(image.end);
+        // Where lost segments were accepted, the log begins behind them.
+        let first = image.segments.first().map_or(image.end, |first| first.base);
+        image.start = image.start.max(first).min(image.end);
         image.choose_snapshot(&files.snapshots);
         Ok(image)
     }
