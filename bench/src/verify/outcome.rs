@@ -41,6 +41,8 @@ pub struct Round {
     pub lost: u64,
     /// Records acknowledged with acks=1 that a power cut took: allowed.
     pub lost_unflushed: u64,
+    /// Records whose acknowledgement was read after the power cut had begun, and which are gone: allowed.
+    pub answered_late: u64,
     /// Records that are there twice.
     pub doubled: u64,
     /// Everything else that is wrong.
@@ -88,6 +90,9 @@ impl fmt::Display for Round {
         )?;
         if self.lost_unflushed > 0 {
             write!(f, "; {} of acks=1 lost, as may be", self.lost_unflushed)?;
+        }
+        if self.answered_late > 0 {
+            write!(f, "; {} answered after the cut and gone", self.answered_late)?;
         }
         for (code, count) in &self.errors {
             write!(f, "; {count} × {code} {}", error_name(*code))?;

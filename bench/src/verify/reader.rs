@@ -1,5 +1,6 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use ottla_batch::{Batch, records};
 
@@ -25,8 +26,8 @@ pub(super) struct Findings {
     pub(super) lost: u64,
     /// The same where acks=1 was asked and a power cut came: allowed, and counted apart.
     pub(super) lost_unflushed: u64,
-    /// Whether acks=1 survives what happened: a kill, but not a power cut.
-    pub(super) unflushed_may_go: bool,
+    /// Records whose acknowledgement was read after the power cut had begun: a machine without power sends none.
+    pub(super) answered_late: u64,
     /// Records that are there more than once.
     pub(super) doubled: u64,
     /// Everything else: bytes, order, offsets, commits, answers.
@@ -42,6 +43,16 @@ impl Findings {
     pub(super) fn wrong(&mut self, words: String) {
         self.wrong += 1;
         self.say(words);
+    }
+
+    /// Takes in what another look at the same records found: what is gone is gone once.
+    pub(super) fn merge(&mut self, other: Findings) {
+        self.lost = self.lost.max(other.lost);
+        self.lost_unflushed = self.lost_unflushed.max(other.lost_unflushed);
+        self.answered_late = self.answered_late.max(other.answered_late);
+        self.doubled = self.doubled.max(other.doubled);
+        self.wrong += other.wrong;
+        other.words.into_iter().for_each(|words| self.say(words));
     }
 
     fn say(&mut self, words: String) {
@@ -62,7 +73,7 @@ struct Log {
 
 /// Reads a topic and holds it against what its writers remember and its observer has seen. How many records it has.
 pub(super) fn verify(addr: SocketAddr, written: &Written, findings: &mut Findings) -> Result<u64> {
-    let Written { topic, content, writers, observer } = written;
+    let Written { topic, content, writers, observer, cut_at } = written;
     let (content, partitions) = (*content, observer.seen.len());
     let mut connection = Connection::open(addr)?;
     topics::await_leaders(&mut connection, topic, partitions)?;
@@ -75,7 +86,7 @@ pub(super) fn verify(addr: SocketAddr, written: &Written, findings: &mut Finding
     }
     find_doubled(&logs, findings);
     for writer in writers {
-        find_lost(writer, &logs, findings);
+        find_lost(writer, &logs, *cut_at, findings);
     }
     find_vanished(observer, &logs, findings);
     Ok(logs.iter().map(|log| log.records.len() as u64).sum())
@@ -206,7 +217,8 @@ fn find_doubled(logs: &[Log], findings: &mut Findings) {
     }
 }
 
-fn find_lost(writer: &Writer, logs: &[Log], findings: &mut Findings) {
+/// Looks for what was acknowledged and is gone; `cut_at` is when the power was cut, if it was.
+fn find_lost(writer: &Writer, logs: &[Log], cut_at: Option<Instant>, findings: &mut Findings) {
     let empty = Log::default();
     for acked in &writer.acked {
         let log = &logs.get(acked.partition as usize).unwrap_or(&empty).records;
@@ -216,12 +228,17 @@ fn find_lost(writer: &Writer, logs: &[Log], findings: &mut Findings) {
             if acked.base < 0 { log.contains(&due) } else { log.get(offset) == Some(&due) }
         };
         let gone: Vec<u64> = (acked.first..acked.first + acked.count).filter(|number| !is_there(number)).collect();
-        if !gone.is_empty() && findings.unflushed_may_go && writer.profile.acks == 1 {
+        if !gone.is_empty() && cut_at.is_some_and(|cut| acked.at >= cut) {
+            findings.answered_late += gone.len() as u64;
+        } else if !gone.is_empty() && cut_at.is_some() && writer.profile.acks == 1 {
             findings.lost_unflushed += gone.len() as u64;
         } else if let Some(first) = gone.first() {
             findings.lost += gone.len() as u64;
+            let before = cut_at.map_or_else(String::new, |cut| {
+                format!(" {:.1} ms before the power cut", (cut - acked.at).as_secs_f64() * 1000.0)
+            });
             findings.say(format!(
-                "lost: writer {} (acks {}) {} of {} records from {first} on, acknowledged at {}@{}, which ends at {}",
+                "lost: writer {} (acks {}) {} of {} records from {first} on, acknowledged{before} at {}@{}, which ends at {}",
                 writer.profile.writer,
                 writer.profile.acks,
                 gone.len(),

@@ -115,6 +115,8 @@ pub(super) struct Written {
     pub(super) content: Content,
     pub(super) writers: Vec<Writer>,
     pub(super) observer: Observer,
+    /// When the power was cut under it first, if it was.
+    pub(super) cut_at: Option<Instant>,
 }
 
 /// *Lives on: the main thread.*
@@ -181,7 +183,7 @@ impl Rounds<'_> {
         let seed = plan.seed + number;
         let mut random = Random::new(seed);
         let mut written = self.prepare(seed, &mut random)?;
-        let mut findings = Findings { unflushed_may_go: self.image.is_some(), ..Findings::default() };
+        let mut findings = Findings::default();
 
         let (earliest, latest) = plan.end_after;
         let delay = moment(&mut random, earliest, latest);
@@ -199,7 +201,9 @@ impl Rounds<'_> {
         for error in ends.into_iter().filter_map(Result::err) {
             findings.wrong(format!("after the restart: {error}"));
         }
-        let records = self.check(&mut written, &mut findings)?;
+        let mut again = Findings::default();
+        let records = self.check(&mut written, &mut again)?;
+        findings.merge(again);
         broker.must_run()?;
         let round = Round {
             number,
@@ -230,7 +234,7 @@ impl Rounds<'_> {
         let writer = |number| Writer::new(number, content, &topic, plan.broker.addr, partitions, seed);
         let writers = (0..plan.writers).map(writer).collect();
         let observer = Observer::new(&topic, partitions);
-        Ok(Written { topic, content, writers, observer })
+        Ok(Written { topic, content, writers, observer, cut_at: None })
     }
 
     /// Loads the broker, ends it in the midst; when that was.
@@ -245,17 +249,23 @@ impl Rounds<'_> {
     ) -> Result<Duration> {
         let begun = Instant::now();
         let mut ended = Ok(());
-        let mut ended_after = Duration::ZERO;
+        let (mut ended_after, mut cut_at) = (Duration::ZERO, None);
         let bytes_max = self.plan.bytes_max;
         let outcomes = self.write(written, &Signals::default(), |signals| {
             while begun.elapsed() < delay && signals.acked_bytes.load(Ordering::Relaxed) < bytes_max {
                 std::thread::sleep(Duration::from_millis(1));
             }
             ended_after = begun.elapsed();
+            cut_at = self.image.map(|_| Instant::now());
             ended = self.end(broker, end, random);
         });
         ended?;
-        for error in outcomes.into_iter().filter_map(Result::err).filter(|error| !is_gone(error)) {
+        written.cut_at = cut_at;
+        // A broker without a disk may refuse anything.
+        let excused = |error: &BenchError| {
+            is_gone(error) || (self.image.is_some() && matches!(error, BenchError::Refused { .. }))
+        };
+        for error in outcomes.into_iter().filter_map(Result::err).filter(|error| !excused(error)) {
             findings.wrong(format!("under load: {error}"));
         }
         Ok(ended_after)
@@ -401,6 +411,7 @@ fn summarise(written: &Written, mut findings: Findings) -> Round {
     Round {
         lost: findings.lost,
         lost_unflushed: findings.lost_unflushed,
+        answered_late: findings.answered_late,
         doubled: findings.doubled,
         wrong: findings.wrong,
         words: findings.words,

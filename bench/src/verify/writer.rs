@@ -35,6 +35,8 @@ pub(super) struct Acked {
     pub(super) base: i64,
     pub(super) first: u64,
     pub(super) count: u64,
+    /// When the answer was read.
+    pub(super) at: Instant,
 }
 
 /// What writers count.
@@ -245,7 +247,8 @@ impl Writer {
     /// Takes an acknowledgement down; the offset to commit, once in a while.
     fn acknowledged(&mut self, sent: &Sent, answer: Produced, signals: &Signals) -> Option<(i32, i64)> {
         let base = if answer.error == 0 { answer.base_offset } else { -1 };
-        self.acked.push(Acked { partition: sent.partition, base, first: sent.first, count: sent.count });
+        let at = Instant::now();
+        self.acked.push(Acked { partition: sent.partition, base, first: sent.first, count: sent.count, at });
         self.retries = 0;
         self.counts.batches += 1;
         self.counts.bytes += sent.bytes.len() as u64;

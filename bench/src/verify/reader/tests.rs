@@ -34,7 +34,7 @@ fn findings_in(bytes: &[u8], acked: &[Acked]) -> Findings {
     find_doubled(&logs, &mut findings);
     let mut writer = Writer::new(WRITER, Content::new(1), "t", ADDR.parse().unwrap(), 1, 1);
     writer.acked = acked.to_vec();
-    find_lost(&writer, &logs, &mut findings);
+    find_lost(&writer, &logs, None, &mut findings);
     findings
 }
 
@@ -42,7 +42,7 @@ fn acked(batches: &[Vec<u8>]) -> Vec<Acked> {
     let of = |bytes: &Vec<u8>| {
         let (batch, _) = Batch::parse(bytes).unwrap();
         let base = batch.base_offset().get();
-        Acked { partition: 0, base, first: base as u64, count: batch.record_count() as u64 }
+        Acked { partition: 0, base, first: base as u64, count: batch.record_count() as u64, at: Instant::now() }
     };
     batches.iter().map(of).collect()
 }
@@ -126,4 +126,22 @@ fn what_a_consumer_has_read_must_stay() {
     let mut changed = marks.clone();
     changed[2].1 ^= 1;
     assert_eq!(wrong(&changed), 1);
+}
+
+#[test]
+fn a_power_cut_may_take_what_was_answered_late_or_not_flushed() {
+    let batches = batches(Content::new(1), 20);
+    let said = acked(&batches);
+    let lost = |number: u32, cut_at: Instant| {
+        let mut findings = Findings::default();
+        let mut writer = Writer::new(number, Content::new(1), "t", ADDR.parse().unwrap(), 1, 1);
+        writer.acked = said.clone();
+        find_lost(&writer, &[Log::default()], Some(cut_at), &mut findings);
+        (findings.lost > 0, findings.lost_unflushed > 0, findings.answered_late > 0)
+    };
+    let (before, after) = (said[0].at, Instant::now());
+    assert_eq!(lost(WRITER, after), (true, false, false));
+    assert_eq!(lost(WRITER, before), (false, false, true));
+    // This one asks for acks=1.
+    assert_eq!(lost(3, after), (false, true, false));
 }
