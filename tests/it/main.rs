@@ -13,6 +13,9 @@ mod records;
 // Stops of every kind, and what is there afterwards.
 mod restart;
 
+// Disks in trouble.
+mod disk;
+
 // What a setting changes.
 mod settings;
 
