@@ -29,7 +29,7 @@ enum Command {
 }
 
 #[derive(Debug, Args)]
-struct Common {
+struct Terms {
     /// The broker's binary
     #[arg(long)]
     binary: PathBuf,
@@ -74,7 +74,7 @@ struct Common {
 #[derive(Debug, Args)]
 struct Kill {
     #[command(flatten)]
-    common: Common,
+    terms: Terms,
     /// Rounds in which the broker is frozen (SIGSTOP) under load before it is killed
     #[arg(long, default_value_t = 1)]
     freezes: u64,
@@ -89,7 +89,7 @@ struct Kill {
 #[derive(Debug, Args)]
 struct Power {
     #[command(flatten)]
-    common: Common,
+    terms: Terms,
     /// File systems, with commas between: ext4, ext4-writeback, xfs [default: all]; the rounds are spread over them
     #[arg(long, value_delimiter = ',', value_parser = file_system)]
     file_systems: Vec<FileSystem>,
@@ -122,9 +122,9 @@ fn main() -> ExitCode {
 }
 
 fn run_kill(kill: &Kill) -> anyhow::Result<bool> {
-    let common = &kill.common;
-    std::fs::create_dir_all(&common.folder).context("make the folder")?;
-    let mut plan = common.plan(&common.folder.join("data"), "kill")?;
+    let terms = &kill.terms;
+    std::fs::create_dir_all(&terms.folder).context("make the folder")?;
+    let mut plan = terms.plan(&terms.folder.join("data"), "kill")?;
     plan.freezes = (kill.freezes, Duration::from_secs(kill.freeze_seconds));
     plan.keep = kill.foreign_check.is_some();
     let summary = verify::run(&plan, None, |round| println!("{round}"))?;
@@ -144,10 +144,10 @@ fn run_kill(kill: &Kill) -> anyhow::Result<bool> {
 fn run_power(power: &Power) -> anyhow::Result<bool> {
     if let Some(lack) = verify::lacks() {
         println!("skipped power cuts: {lack}");
-        println!("0 passed, 0 failed, {} skipped", power.common.rounds);
+        println!("0 passed, 0 failed, {} skipped", power.terms.rounds);
         return Ok(true);
     }
-    std::fs::create_dir_all(&power.common.folder).context("make the folder")?;
+    std::fs::create_dir_all(&power.terms.folder).context("make the folder")?;
     let kinds = if power.file_systems.is_empty() { &FileSystem::ALL[..] } else { &power.file_systems };
     if power.control {
         return run_control(power, kinds);
@@ -155,7 +155,7 @@ fn run_power(power: &Power) -> anyhow::Result<bool> {
     let mut all = Summary::default();
     for (index, kind) in kinds.iter().enumerate() {
         let (image, mut plan) = power.on(*kind)?;
-        plan.rounds = share(power.common.rounds, index, kinds.len());
+        plan.rounds = share(power.terms.rounds, index, kinds.len());
         all.merge(verify::run(&plan, Some(&image), |round| println!("{round}"))?);
     }
     println!("{all}");
@@ -177,8 +177,8 @@ fn run_control(power: &Power, kinds: &[FileSystem]) -> anyhow::Result<bool> {
 
 impl Power {
     fn on(&self, kind: FileSystem) -> anyhow::Result<(Image, Plan)> {
-        let image = Image::make(&self.common.folder, kind, self.image_mib << 20)?;
-        let plan = self.common.plan(&image.folder().join("data"), kind.name())?;
+        let image = Image::make(&self.terms.folder, kind, self.image_mib << 20)?;
+        let plan = self.terms.plan(&image.folder().join("data"), kind.name())?;
         Ok((image, plan))
     }
 }
@@ -189,7 +189,7 @@ fn share(all: u64, index: usize, parts: usize) -> u64 {
     all / parts + u64::from(index < all % parts)
 }
 
-impl Common {
+impl Terms {
     fn plan(&self, data: &Path, name: &str) -> anyhow::Result<Plan> {
         let addr = free_address()?;
         let word = |path: &Path| path.to_str().map(str::to_owned).context("a path that is no text");
