@@ -89,7 +89,7 @@ async fn give_up(store: &Rc<Shared>, removed: &StorageError) {
     // What fails now is told by the error that follows in any case.
     let _ = store.reached(last, |journal| journal.durable).await;
     let logs: Vec<Rc<LogCore>> = store.logs.borrow().values().map(Rc::clone).collect();
-    for some in logs.chunks(store.config.write_outs_max) {
+    for some in logs.chunks(crate::stop::LOGS_AT_ONCE) {
         if let Err(error) = join_all(some.iter().map(|log| write_out(log, Finish::No)).collect()).await {
             tracing::error!(%error, "a log could not be written out");
         }
