@@ -149,9 +149,7 @@ impl Chunk {
     pub fn append(&mut self, bytes: &[u8]) {
         assert!(bytes.len() <= self.remaining(), "{} bytes do not fit into the {} left", bytes.len(), self.remaining());
         // SAFETY: the range lies inside the allocation (asserted), and no `Slice` reaches past `len`, so nobody reads it.
-        unsafe {
-            std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.pages.start.as_ptr().add(self.len), bytes.len());
-        }
+        unsafe { copy_raw(bytes.as_ptr(), self.pages.start.as_ptr().add(self.len), bytes.len()) };
         self.len += bytes.len();
     }
 
@@ -180,6 +178,45 @@ impl Chunk {
         }
         Blocks { pages: Arc::clone(&self.pages), start, len: end - start }
     }
+}
+
+/// Copies all of `from` to the front of `to`, at full speed whatever their addresses: see [`ALIAS_BYTES`].
+///
+/// # Panics
+/// When `to` is the shorter one.
+#[inline]
+pub fn copy(from: &[u8], to: &mut [u8]) {
+    assert!(from.len() <= to.len(), "{} bytes do not fit into {}", from.len(), to.len());
+    // SAFETY: both ranges are inside their slices (asserted), which cannot overlap.
+    unsafe { copy_raw(from.as_ptr(), to.as_mut_ptr(), from.len()) };
+}
+
+/// A processor takes a load for one that depends on a store under way when both end on the same twelve bits. A copy whose
+/// target lies up to this many bytes ahead of its source, pages left out, meets that at each step: measured on Zen 4, 3.5
+/// GB/s instead of 50. Such a copy runs from the end to the front, where no load follows a store it could be taken for.
+const ALIAS_BYTES: usize = 128;
+/// Copies shorter than this are not worth a look.
+const ALIAS_FROM_BYTES: usize = 512;
+/// What a backward copy moves at a time.
+const STEP_BYTES: usize = 64;
+
+/// # Safety
+/// `from` may be read and `to` written for `len` bytes, and they do not overlap.
+#[inline]
+unsafe fn copy_raw(from: *const u8, to: *mut u8, len: usize) {
+    let ahead = (to as usize).wrapping_sub(from as usize) % BLOCK;
+    if len < ALIAS_FROM_BYTES || ahead == 0 || ahead >= ALIAS_BYTES {
+        // SAFETY: the caller's promise.
+        return unsafe { std::ptr::copy_nonoverlapping(from, to, len) };
+    }
+    let mut left = len;
+    while left >= STEP_BYTES {
+        left -= STEP_BYTES;
+        // SAFETY: within `len`, as the caller promises; an array of bytes needs no alignment.
+        unsafe { to.add(left).cast::<[u8; STEP_BYTES]>().write(from.add(left).cast::<[u8; STEP_BYTES]>().read()) };
+    }
+    // SAFETY: as above.
+    unsafe { std::ptr::copy_nonoverlapping(from, to, left) };
 }
 
 /// A shared, immutable view of bytes in a [`Chunk`] or a former [`AlignedBuffer`]; keeps them alive.

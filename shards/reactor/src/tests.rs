@@ -324,3 +324,21 @@ fn refusals_say_what_to_do() {
     let kernel = probe::kernel().unwrap();
     assert!(!kernel.release.is_empty());
 }
+
+#[test]
+fn copies_are_whole_at_every_distance() {
+    let from: Vec<u8> = (0..10_000u32).map(|byte| (byte % 251) as u8).collect();
+    for shift in [0, 1, 7, 64, 127, 128, 4095] {
+        for len in [0, 1, 63, 1023, 1024, 1025, 5000, 9000] {
+            let mut to = vec![0; 20_000];
+            // The target's place in its page: `shift` bytes behind the source's.
+            let start = (from.as_ptr() as usize + shift).wrapping_sub(to.as_ptr() as usize) % BLOCK;
+            crate::copy(&from[..len], &mut to[start..]);
+            assert_eq!(&to[start..start + len], &from[..len], "shift {shift}, {len} bytes");
+            assert!(
+                to[start + len..].iter().all(|byte| *byte == 0),
+                "bytes written behind: shift {shift}, {len} bytes"
+            );
+        }
+    }
+}

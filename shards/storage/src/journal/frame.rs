@@ -48,7 +48,7 @@ impl Frame {
         header.copy_from_slice(&entry.to_bytes());
         let (front, back) = payload.split_at_mut(first.len());
         front.copy_from_slice(first);
-        back.copy_from_slice(second);
+        ottla_reactor::copy(second, back);
         self.len = end;
         self.entries += 1;
     }
