@@ -1,4 +1,5 @@
 use std::alloc::{Layout, alloc, alloc_zeroed, dealloc, handle_alloc_error};
+use std::cell::RefCell;
 use std::ops::{Deref, DerefMut, Range};
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -29,7 +30,12 @@ impl Pages {
 
     /// Nobody may look at a byte of it before it was written.
     fn uninitialised(capacity: usize) -> Pages {
-        let layout = Pages::layout(Pages::rounded(capacity));
+        let capacity = Pages::rounded(capacity);
+        let kept = if capacity == Chunk::KEPT_BYTES { KEPT.with_borrow_mut(|kept| kept.0.pop()) } else { None };
+        if let Some(start) = kept {
+            return Pages { start, capacity };
+        }
+        let layout = Pages::layout(capacity);
         // SAFETY: the layout has a size above zero.
         Pages::own(unsafe { alloc(layout) }, layout)
     }
@@ -53,8 +59,46 @@ impl Pages {
     }
 }
 
+/// Allocations of [`Chunk::KEPT_BYTES`] that a thread keeps for its next chunks: memory that goes back to the system is
+/// cleared page by page when it comes again.
+const KEPT_MAX: usize = 64;
+
+/// What this thread keeps; given back when the thread ends.
+#[derive(Default)]
+struct Kept(Vec<NonNull<u8>>);
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        for start in self.0.drain(..) {
+            // SAFETY: allocated with this layout, and in no other hands.
+            unsafe { dealloc(start.as_ptr(), Pages::layout(Chunk::KEPT_BYTES)) }
+        }
+    }
+}
+
+thread_local! {
+    static KEPT: RefCell<Kept> = RefCell::default();
+}
+
+/// Keeps an allocation for later; says whether there was room.
+fn keep(start: NonNull<u8>) -> bool {
+    // A thread that is ending keeps nothing.
+    KEPT.try_with(|kept| {
+        let kept = &mut kept.borrow_mut().0;
+        let room = kept.len() < KEPT_MAX;
+        if room {
+            kept.push(start);
+        }
+        room
+    })
+    .unwrap_or(false)
+}
+
 impl Drop for Pages {
     fn drop(&mut self) {
+        if self.capacity == Chunk::KEPT_BYTES && keep(self.start) {
+            return;
+        }
         // SAFETY: allocated in `new` with this very layout, and dropped once.
         unsafe { dealloc(self.start.as_ptr(), Pages::layout(self.capacity)) }
     }
@@ -117,6 +161,9 @@ pub struct Chunk {
 }
 
 impl Chunk {
+    /// Chunks of this capacity are kept for reuse, a few of them on each thread.
+    pub const KEPT_BYTES: usize = 256 << 10;
+
     /// An empty chunk for at least `capacity` bytes, rounded up to [`BLOCK`].
     pub fn new(capacity: usize) -> Chunk {
         Chunk { pages: Arc::new(Pages::uninitialised(capacity)), len: 0 }
@@ -180,15 +227,47 @@ impl Chunk {
     }
 }
 
-/// Copies all of `from` to the front of `to`, at full speed whatever their addresses: see [`ALIAS_BYTES`].
+/// Copies all of `from` to the front of `to` past the caches, for bytes that only a device reads next: what the device had
+/// read before is in another core's cache, and to get it back only to overwrite it costs five times the copy.
 ///
 /// # Panics
 /// When `to` is the shorter one.
-#[inline]
-pub fn copy(from: &[u8], to: &mut [u8]) {
+pub fn stream(from: &[u8], to: &mut [u8]) {
     assert!(from.len() <= to.len(), "{} bytes do not fit into {}", from.len(), to.len());
     // SAFETY: both ranges are inside their slices (asserted), which cannot overlap.
-    unsafe { copy_raw(from.as_ptr(), to.as_mut_ptr(), from.len()) };
+    unsafe { stream_raw(from.as_ptr(), to.as_mut_ptr(), from.len()) };
+}
+
+/// # Safety
+/// `from` may be read and `to` written for `len` bytes, and they do not overlap.
+#[cfg(target_arch = "x86_64")]
+unsafe fn stream_raw(from: *const u8, to: *mut u8, len: usize) {
+    use std::arch::x86_64::{__m128i, _mm_loadu_si128, _mm_sfence, _mm_stream_si128};
+    const WORDS: usize = STEP_BYTES / size_of::<__m128i>();
+    let head = to.align_offset(STEP_BYTES).min(len);
+    let body = (len - head) / STEP_BYTES * STEP_BYTES;
+    // SAFETY: all of it within `len`, as the caller promises; the stores are aligned, the loads need not be. SSE2 is part
+    // of x86-64, and the fence puts these stores before whatever follows.
+    unsafe {
+        std::ptr::copy_nonoverlapping(from, to, head);
+        for at in (head..head + body).step_by(STEP_BYTES) {
+            let (source, target) = (from.add(at).cast::<__m128i>(), to.add(at).cast::<__m128i>());
+            let line: [__m128i; WORDS] = std::array::from_fn(|word| _mm_loadu_si128(source.add(word)));
+            for (word, bytes) in line.into_iter().enumerate() {
+                _mm_stream_si128(target.add(word), bytes);
+            }
+        }
+        std::ptr::copy_nonoverlapping(from.add(head + body), to.add(head + body), len - head - body);
+        _mm_sfence();
+    }
+}
+
+/// # Safety
+/// As for `copy_raw`.
+#[cfg(not(target_arch = "x86_64"))]
+unsafe fn stream_raw(from: *const u8, to: *mut u8, len: usize) {
+    // SAFETY: the caller's promise.
+    unsafe { copy_raw(from, to, len) };
 }
 
 /// A processor takes a load for one that depends on a store under way when both end on the same twelve bits. A copy whose
@@ -197,7 +276,7 @@ pub fn copy(from: &[u8], to: &mut [u8]) {
 const ALIAS_BYTES: usize = 128;
 /// Copies shorter than this are not worth a look.
 const ALIAS_FROM_BYTES: usize = 512;
-/// What a backward copy moves at a time.
+/// What is moved at a time: a cache line.
 const STEP_BYTES: usize = 64;
 
 /// # Safety

@@ -159,9 +159,9 @@ pub(crate) async fn carry_forward(store: &Rc<Shared>, logs: &[Rc<LogCore>]) -> R
         // The file in reserve is for this: without it nothing could ever be recycled.
         let Some(place) = store.files.borrow_mut().place(frame.padded(), 0, Reserve::Used) else { return Ok(()) };
         let (sealed, len) = frame.seal(place.header);
-        let result = place.file.file.write_at(sealed, 0..len, place.position).await.0;
+        // Marks are small: see `FRAME_HEADER_BYTES` and `MARKS_PER_FRAME`.
+        let result = place.file.file.write_durably(sealed, 0..len, place.position).await.0;
         result.map_err(StorageError::io(&place.file.path, "write"))?;
-        place.file.file.sync_data().await.map_err(StorageError::io(&place.file.path, "flush"))?;
         store.counters.journal_bytes.add(len as u64);
         note_places(store, &[], logs);
     }

@@ -2,6 +2,7 @@ use std::ops::RangeInclusive;
 use std::rc::Rc;
 use std::time::Duration;
 
+use ottla_reactor::Chunk;
 use ottla_reactor::file::File;
 
 use crate::{Recovery, StorageError};
@@ -31,7 +32,7 @@ impl Default for DiskSettings {
     fn default() -> DiskSettings {
         DiskSettings {
             durable_write_bytes: DiskSettings::DURABLE_WRITE_BYTES_MAX,
-            write_bytes: 256 << 10,
+            write_bytes: Chunk::KEPT_BYTES,
             write_depth: 16,
         }
     }

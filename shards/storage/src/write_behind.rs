@@ -168,10 +168,17 @@ impl WriteOuts {
     }
 }
 
-/// Writes one log out.
+/// Writes one log out. It stays queued meanwhile: what is appended while this runs waits until there is enough of it again,
+/// because each write-out ends in a flush that costs the same for little as for much.
 async fn one(store: &Rc<Shared>, log: &Rc<LogCore>, stalled: &std::cell::Cell<bool>) {
-    log.state.borrow_mut().queued = false;
-    match write_out(log, Finish::No).await {
+    let result = write_out(log, Finish::No).await;
+    let unwritten = {
+        let mut state = log.state.borrow_mut();
+        state.queued = false;
+        state.unwritten()
+    };
+    match result {
+        Ok(()) if unwritten >= store.config.write_out_bytes => store.enqueue(log),
         Ok(()) => {}
         Err(StorageError::DiskFull) => {
             stalled.set(true);

@@ -262,6 +262,7 @@ async fn write_bytes(log: &Rc<LogCore>, plan: &Plan) -> Result<(), StorageError>
         file.allocate(space.start, space.end - space.start)
             .await
             .map_err(StorageError::io(&path, "reserve space for"))?;
+        plan.allocated.set(space.end);
     }
     if let Some(seam) = &plan.seam {
         write_seam(&file, seam).await.map_err(StorageError::io(&path, "write"))?;

@@ -123,8 +123,9 @@ pub struct FrameHeader {
 }
 
 impl FrameHeader {
-    /// Writes the header before the entries in `frame`, whose first `length` bytes are the frame, and seals it.
-    pub(crate) fn seal(&self, frame: &mut [u8]) {
+    /// Writes the header at the front of `frame` and seals it. `entries` is the checksum of what follows the header: the
+    /// frame's is over the entries first and the header after them, so that it can be taken while entries come in.
+    pub(crate) fn seal(&self, frame: &mut [u8], entries: u32) {
         put(frame, 0, FRAME_MAGIC);
         put(frame, 8, self.length.to_le_bytes());
         put(frame, 12, self.entries.to_le_bytes());
@@ -133,7 +134,7 @@ impl FrameHeader {
         put(frame, 32, self.number.to_le_bytes());
         put(frame, 36, self.previous.to_le_bytes());
         put(frame, 40, self.cycle.to_le_bytes());
-        let crc = crc32c::crc32c(&frame[8..self.length as usize]);
+        let crc = crc32c::crc32c_append(entries, &frame[8..FRAME_HEADER_BYTES]);
         put(frame, 4, crc.to_le_bytes());
     }
 
@@ -158,8 +159,10 @@ impl FrameHeader {
 
     /// Whether the checksum of the frame at the start of `bytes` is right.
     pub(crate) fn verify(&self, bytes: &[u8]) -> bool {
-        let crc = bytes.get(4..8).map(|field| u32::from_le_bytes(get(field, 0)));
-        bytes.get(8..self.length as usize).is_some_and(|body| Some(crc32c::crc32c(body)) == crc)
+        let Some(header) = bytes.get(..FRAME_HEADER_BYTES) else { return false };
+        let Some(entries) = bytes.get(FRAME_HEADER_BYTES..self.length as usize) else { return false };
+        let crc = crc32c::crc32c_append(crc32c::crc32c(entries), &header[8..]);
+        crc == u32::from_le_bytes(get(header, 4))
     }
 
     /// Bytes of the frame in the file.

@@ -1,6 +1,6 @@
 //! The frame being filled: entries of one flush cycle, in a buffer that the disk reads as it is.
 
-use ottla_reactor::{AlignedBuffer, BLOCK};
+use ottla_reactor::{AlignedBuffer, BLOCK, stream};
 
 use super::format::{ENTRY_HEADER_BYTES, EntryHeader, FRAME_HEADER_BYTES, FrameHeader};
 
@@ -10,12 +10,17 @@ pub(crate) struct Frame {
     buffer: AlignedBuffer,
     len: usize,
     entries: u32,
+    /// The checksum of the entries so far: taken as they come, while they are in the processor's cache.
+    crc: u32,
 }
+
+/// A payload of this many bytes and more goes past the caches.
+const STREAM_FROM_BYTES: usize = 4096;
 
 impl Frame {
     /// An empty frame in `buffer`, whose old content does not matter.
     pub(crate) fn new(buffer: AlignedBuffer) -> Frame {
-        Frame { buffer, len: FRAME_HEADER_BYTES, entries: 0 }
+        Frame { buffer, len: FRAME_HEADER_BYTES, entries: 0, crc: 0 }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -48,7 +53,14 @@ impl Frame {
         header.copy_from_slice(&entry.to_bytes());
         let (front, back) = payload.split_at_mut(first.len());
         front.copy_from_slice(first);
-        ottla_reactor::copy(second, back);
+        if second.len() < STREAM_FROM_BYTES {
+            back.copy_from_slice(second);
+            self.crc = crc32c::crc32c_append(self.crc, place);
+        } else {
+            stream(second, back);
+            let crc = crc32c::crc32c_append(self.crc, &place[..ENTRY_HEADER_BYTES + first.len()]);
+            self.crc = crc32c::crc32c_append(crc, second);
+        }
         self.len = end;
         self.entries += 1;
     }
@@ -60,10 +72,10 @@ impl Frame {
 
     /// Completes the frame: its header, its checksum, zeros up to the block's end. Gives the buffer to be written.
     pub(crate) fn seal(self, header: FrameHeader) -> (AlignedBuffer, usize) {
-        let Frame { mut buffer, len, entries } = self;
+        let Frame { mut buffer, len, entries, crc } = self;
         let padded = len.next_multiple_of(BLOCK);
         buffer[len..padded].fill(0);
-        FrameHeader { length: len as u32, entries, ..header }.seal(&mut buffer);
+        FrameHeader { length: len as u32, entries, ..header }.seal(&mut buffer, crc);
         (buffer, padded)
     }
 }

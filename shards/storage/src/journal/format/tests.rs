@@ -42,7 +42,8 @@ fn a_frame_verifies_only_in_its_own_file() {
     let mut frame = vec![0; 100];
     let sealed =
         FrameHeader { length: 100, entries: 1, salt: file.salt, sequence: 7, number: 0, previous: 9, cycle: 1 };
-    sealed.seal(&mut frame);
+    let entries = crc32c::crc32c(&frame[FRAME_HEADER_BYTES..]);
+    sealed.seal(&mut frame, entries);
     assert_eq!(FrameHeader::peek(&frame, &file), Some(sealed));
     assert!(sealed.verify(&frame));
     assert_eq!(FrameHeader::peek(&frame, &FileHeader { salt: 1, ..file }), None);
