@@ -105,6 +105,8 @@ metrics! {
         "Connections open." => |r, s| gauge(r, s, |shard| shard.connections.open);
     ottla_connections_accepted_total: Counter of "connections" [shard]
         "Connections accepted." => |r, s| counter(r, s, |shard| shard.connections.accepted);
+    ottla_connections_moved_total: Counter of "connections" [shard]
+        "Connections that left the shard for the one whose partitions they produce to." => |r, s| counter(r, s, |shard| shard.connections.moved);
     ottla_connections_refused_total: Counter of "connections" [reason]
         "Connections refused: the process (total) or one client address (per_address) has as many as it may." => refused;
     ottla_connections_closed_total: Counter of "connections" [reason]

@@ -5,6 +5,7 @@
 mod harness;
 
 // What is typed, and how it is answered.
+mod affinity;
 mod command_line;
 
 // Records in, records out.

@@ -13,8 +13,9 @@ use std::task::Poll;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use ottla_reactor::socket::{Piece, Socket};
+use ottla_reactor::socket::{Accepted, Piece, Socket};
 use ottla_reactor::{Class, Permit, Signal, monotonic, spawn};
+use ottla_units::ShardId;
 use ottla_wire::frame;
 
 use crate::dispatch;
@@ -53,6 +54,32 @@ pub(crate) enum Closed {
     Stopping,
     /// A defect of ours, logged where it happened.
     Panicked,
+    /// It goes on, on the shard whose partitions it produces to.
+    Moving(ShardId),
+}
+
+/// A connection on its way to another shard: nothing of it is under way.
+pub(crate) struct Departure {
+    /// Where it goes.
+    pub(crate) to: ShardId,
+    /// Its socket.
+    pub(crate) socket: Accepted,
+    /// What came in and was not looked at yet.
+    rest: BytesMut,
+    software: Option<(String, String)>,
+}
+
+/// Requests in a row that produce to one other shard alone, after which a connection moves there: two fewer wake-ups for each.
+const MOVES_AFTER: u32 = 16;
+
+/// Where a connection's requests go.
+#[derive(Clone, Copy, Default)]
+struct Leaning {
+    to: Option<ShardId>,
+    /// How many requests in a row.
+    run: u32,
+    /// Whether something of it is kept by this shard, such as a fetch session.
+    bound: bool,
 }
 
 /// An answer that is ready, or will be.
@@ -89,6 +116,9 @@ pub(crate) struct Connection {
     held: Cell<u64>,
     /// Of those, answers that are ready and not sent.
     unsent: Cell<u64>,
+    leaning: Cell<Leaning>,
+    /// What came in before it was on this shard.
+    arrived: RefCell<BytesMut>,
     /// What ApiVersions told about the client's software: name, version.
     pub(crate) software: RefCell<Option<(String, String)>>,
     /// The last fetch, whose memory is used again.
@@ -113,9 +143,42 @@ impl Connection {
             last_active: Cell::new(monotonic()),
             held: Cell::new(0),
             unsent: Cell::new(0),
+            leaning: Cell::default(),
+            arrived: RefCell::default(),
             software: RefCell::new(None),
             fetch: RefCell::default(),
         })
+    }
+
+    /// A connection that comes from another shard.
+    pub(crate) fn arrived(departure: Departure, listener: Rc<str>) -> Rc<Connection> {
+        let connection = Connection::new(departure.socket.into_socket(), listener);
+        *connection.arrived.borrow_mut() = departure.rest;
+        *connection.software.borrow_mut() = departure.software;
+        connection
+    }
+
+    /// Takes note that a request produced to `to` alone; `None` when it did something else.
+    pub(crate) fn lean(&self, to: Option<ShardId>) {
+        let leaning = self.leaning.get();
+        let run = if to.is_some() && to == leaning.to { leaning.run.saturating_add(1) } else { 1 };
+        self.leaning.set(Leaning { to, run, ..leaning });
+    }
+
+    /// This shard keeps something of it: it stays.
+    pub(crate) fn bind(&self) {
+        self.leaning.set(Leaning { bound: true, ..self.leaning.get() });
+    }
+
+    /// The shard where it belongs rather than here.
+    fn better_home(&self, shard: &Shard) -> Option<ShardId> {
+        let leaning = self.leaning.get();
+        let to = leaning
+            .to
+            .filter(|to| *to != shard.id && !leaning.bound && leaning.run >= MOVES_AFTER && !shard.stopping.get())?;
+        // Looked at again after as many requests.
+        self.leaning.set(Leaning { run: 0, ..leaning });
+        shard.census.may_move(shard.id, to).then_some(to)
     }
 
     /// Bytes of the shard's memory that it holds.
@@ -133,10 +196,11 @@ impl Connection {
         self.socket.peer()
     }
 
-    /// Serves it until it ends.
-    pub(crate) async fn serve(self: Rc<Self>, shard: Rc<Shard>) {
+    /// Serves it until it ends, or is to go on elsewhere.
+    pub(crate) async fn serve(self: Rc<Self>, shard: Rc<Shard>) -> Option<Departure> {
         let writer = spawn(Class::Data, Rc::clone(&self).write(Rc::clone(&shard)));
-        let reason = self.read(&shard).await;
+        let mut frames = Frames { buffer: self.arrived.take(), wanted: RECEIVE_BYTES_MIN, least: RECEIVE_BYTES_MIN };
+        let reason = self.read(&shard, &mut frames).await;
         match &reason {
             Closed::Invalid(error) => {
                 shard.metrics.connections.closed_invalid.increment();
@@ -145,15 +209,27 @@ impl Connection {
             Closed::Panicked | Closed::Unanswerable => {
                 tracing::debug!(peer = %self.peer(), ?reason, "closed a connection")
             }
-            Closed::ByPeer | Closed::Stopping => {}
+            Closed::ByPeer | Closed::Stopping | Closed::Moving(_) => {}
         }
         // What was acknowledged by the log is still answered when the broker stops.
-        if !matches!(reason, Closed::Stopping) {
+        if !matches!(reason, Closed::Stopping | Closed::Moving(_)) {
             self.close();
         }
         self.finish();
         writer.await;
-        self.close();
+        let departure = match reason {
+            Closed::Moving(to) if !self.closed.get() => self.depart(to, frames.buffer),
+            _ => None,
+        };
+        if departure.is_none() {
+            self.close();
+        }
+        departure
+    }
+
+    fn depart(&self, to: ShardId, rest: BytesMut) -> Option<Departure> {
+        let socket = self.socket.duplicate().ok()?;
+        Some(Departure { to, socket, rest, software: self.software.take() })
     }
 
     /// Whether nothing came or went for `limit`, and nothing is under way.
@@ -177,13 +253,11 @@ impl Connection {
         self.ending.notify();
     }
 
-    async fn read(&self, shard: &Rc<Shard>) -> Closed {
-        let mut frames = Frames {
-            buffer: BytesMut::with_capacity(RECEIVE_BYTES_MIN),
-            wanted: RECEIVE_BYTES_MIN,
-            least: RECEIVE_BYTES_MIN,
-        };
+    async fn read(&self, shard: &Rc<Shard>, frames: &mut Frames) -> Closed {
         loop {
+            if let Some(to) = self.better_home(shard) {
+                return Closed::Moving(to);
+            }
             let next = {
                 let mut next = std::pin::pin!(frames.next(self, shard));
                 let mut stop = std::pin::pin!(self.until_stopping());

@@ -78,9 +78,16 @@ async fn route(shard: &Rc<Shard>, connection: &Connection, request: Bytes) -> Re
         connection,
     };
     let body = request.slice(header.body_at..);
+    if header.api != ApiKey::Produce {
+        connection.lean(None);
+    }
     match header.api {
         ApiKey::Produce => return api::produce::begin(shard, &context, body).await,
-        ApiKey::Fetch => return api::fetch::answer(shard, &context, body).await,
+        ApiKey::Fetch => {
+            // Its session is this shard's.
+            connection.bind();
+            return api::fetch::answer(shard, &context, body).await;
+        }
         ApiKey::ApiVersions if !header.api.accepts(header.version) => {
             return respond_in(shard, &context, &api::api_versions::unsupported(), 0);
         }

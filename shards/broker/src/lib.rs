@@ -13,6 +13,7 @@ mod control;
 pub use control::{Controller, Done, LETTERS_MAX, Letter, Letterboxes};
 
 // Frames in, answers out.
+mod census;
 mod connection;
 mod dispatch;
 

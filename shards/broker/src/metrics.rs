@@ -44,6 +44,8 @@ pub struct Connections {
     pub open: Gauge,
     /// Accepted since the start.
     pub accepted: Counter,
+    /// Gone to another shard, whose partitions they produce to.
+    pub moved: Counter,
     /// Refused because the process has as many as it may.
     pub refused_total: Counter,
     /// Refused because the client's address has as many as it may.
@@ -282,7 +284,7 @@ macro_rules! snapshot {
 snapshot! {
     /// A copy of [`Connections`].
     ConnectionsSnapshot of Connections {
-        open: i64, accepted: u64, refused_total: u64, refused_per_address: u64, closed_idle: u64, closed_invalid: u64,
+        open: i64, accepted: u64, moved: u64, refused_total: u64, refused_per_address: u64, closed_idle: u64, closed_invalid: u64,
         closed_shed: u64,
         received_bytes: u64, sent_bytes: u64,
     }

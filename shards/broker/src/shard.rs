@@ -15,6 +15,7 @@ use ottla_reactor::{Semaphore, Signal};
 use ottla_storage::Store;
 use ottla_units::{BrokerId, ErrorCode, PartitionIndex, ShardId, TopicPartition};
 
+use crate::census::Census;
 use crate::connection::Connection;
 use crate::control::{Controller, LETTERS_MAX, Letter};
 use crate::hosted::Hosts;
@@ -62,6 +63,8 @@ pub(crate) struct Shard {
     /// Producer ids that the controller gave to this shard and that nobody has yet.
     pub(crate) producer_ids: RefCell<Range<i64>>,
     pub(crate) stopping: Cell<bool>,
+    /// Connections of all shards.
+    pub(crate) census: Arc<Census>,
 }
 
 /// What a shard is made of.
@@ -75,6 +78,7 @@ pub(crate) struct Parts {
     pub(crate) letterbox: Letterbox<Letter>,
     pub(crate) request_memory_bytes: u64,
     pub(crate) answer_memory_bytes: u64,
+    pub(crate) census: Arc<Census>,
 }
 
 impl Shard {
@@ -105,6 +109,7 @@ impl Shard {
             command_turns: Semaphore::new(COMMANDS_MAX),
             producer_ids: RefCell::new(0..0),
             stopping: Cell::new(false),
+            census: parts.census,
         })
     }
 

@@ -2,9 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::IpAddr;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,6 +14,7 @@ use ottla_reactor::{Class, Shards, monotonic, sleep, spawn, timeout};
 use ottla_storage::{DiskSettings, Layout, LogImage, Recovery, Store, StoreConfig};
 use ottla_units::{ShardId, TopicPartition};
 
+use crate::census::Census;
 use crate::connection::Connection;
 use crate::control::{Controller, LETTERS_MAX, Letter, Letterboxes};
 use crate::links::{Links, MESSAGES_MAX, Message};
@@ -75,45 +74,6 @@ struct Seat {
     listeners: Vec<(String, Listener)>,
 }
 
-/// How many connections there are: on each shard, and from each address.
-///
-/// *Lives on: process. Only accepting and closing touch it.*
-struct Census {
-    shards: Vec<AtomicUsize>,
-    addresses: Mutex<HashMap<IpAddr, usize>>,
-}
-
-impl Census {
-    fn total(&self) -> usize {
-        self.shards.iter().map(|count| count.load(Ordering::Relaxed)).sum()
-    }
-
-    fn least_loaded(&self) -> ShardId {
-        let least = self.shards.iter().enumerate().min_by_key(|(_, count)| count.load(Ordering::Relaxed));
-        ShardId::new(least.map_or(0, |(index, _)| u16::try_from(index).unwrap_or(0)))
-    }
-
-    fn count_of(&self, address: IpAddr) -> usize {
-        self.addresses.lock().unwrap_or_else(PoisonError::into_inner).get(&address).copied().unwrap_or(0)
-    }
-
-    fn enter(&self, shard: ShardId, address: IpAddr) {
-        self.shards[shard.index()].fetch_add(1, Ordering::Relaxed);
-        *self.addresses.lock().unwrap_or_else(PoisonError::into_inner).entry(address).or_insert(0) += 1;
-    }
-
-    fn leave(&self, shard: ShardId, address: IpAddr) {
-        self.shards[shard.index()].fetch_sub(1, Ordering::Relaxed);
-        let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = addresses.get_mut(&address) {
-            *count -= 1;
-            if *count == 0 {
-                addresses.remove(&address);
-            }
-        }
-    }
-}
-
 /// What all shards are started with alike.
 struct Shared {
     started_with: Arc<Overrides>,
@@ -166,10 +126,7 @@ pub fn launch(launch: Launch) -> io::Result<Running> {
         on_failure: launch.on_failure,
         on_ready: launch.on_ready,
         letterboxes: letterboxes.clone(),
-        census: Arc::new(Census {
-            shards: (0..count).map(|_| AtomicUsize::new(0)).collect(),
-            addresses: Mutex::default(),
-        }),
+        census: Arc::new(Census::new(count)),
     });
     let shards = ottla_reactor::start(launch.cores.into_iter().zip(bells).collect(), move |id| {
         let seat = seats[id.index()].lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -223,6 +180,7 @@ async fn run(id: ShardId, seat: Seat, shared: &Arc<Shared>) -> Result<(), String
         letterbox: shared.letterboxes[id.index()].clone(),
         request_memory_bytes: shared.request_memory_bytes,
         answer_memory_bytes: shared.answer_memory_bytes,
+        census: Arc::clone(&shared.census),
     });
     shard.hosts.recovered(seat.logs);
     shard.apply(Arc::clone(&shared.image)).await;
@@ -235,9 +193,7 @@ async fn run(id: ShardId, seat: Seat, shared: &Arc<Shared>) -> Result<(), String
     let acceptors: Vec<_> = seat
         .listeners
         .into_iter()
-        .map(|(name, listener)| {
-            spawn(Class::Data, accept(Rc::clone(&shard), name, listener, Arc::clone(&shared.census)))
-        })
+        .map(|(name, listener)| spawn(Class::Data, accept(Rc::clone(&shard), name, listener)))
         .collect();
     (shared.on_ready)(Ok(id));
     read_letters(&shard, &letters).await;
@@ -307,16 +263,16 @@ async fn stop(shard: &Rc<Shard>) {
         .unwrap_or_else(|error| tracing::error!(%error, "not everything was flushed; the next start will recover it"));
 }
 
-async fn accept(shard: Rc<Shard>, name: String, listener: Listener, census: Arc<Census>) {
+async fn accept(shard: Rc<Shard>, name: String, listener: Listener) {
     let name: Arc<str> = name.into();
     let mut pace = Pace::default();
     loop {
         pace.wait(shard.settings().network.connections_per_second_max).await;
         match listener.accept().await {
             Ok(accepted) => {
-                if admit(&shard, &accepted, &census) {
+                if admit(&shard, &accepted) {
                     set_buffers(&shard, &accepted);
-                    hand_over(&shard, accepted, &name, &census);
+                    hand_over(&shard, accepted, &name);
                 }
             }
             Err(error) => {
@@ -363,7 +319,8 @@ fn set_buffers(shard: &Rc<Shard>, accepted: &Accepted) {
 }
 
 /// Whether the limits allow one more connection.
-fn admit(shard: &Rc<Shard>, accepted: &Accepted, census: &Census) -> bool {
+fn admit(shard: &Rc<Shard>, accepted: &Accepted) -> bool {
+    let census = &shard.census;
     let settings = shard.settings();
     let network = &settings.network;
     let address = accepted.peer().ip();
@@ -383,27 +340,36 @@ fn admit(shard: &Rc<Shard>, accepted: &Accepted, census: &Census) -> bool {
 }
 
 /// Gives the connection to the shard that has fewest.
-fn hand_over(shard: &Rc<Shard>, accepted: Accepted, name: &Arc<str>, census: &Arc<Census>) {
-    let to = census.least_loaded();
-    let address = accepted.peer().ip();
-    census.enter(to, address);
-    let (name, census) = (Arc::clone(name), Arc::clone(census));
+fn hand_over(shard: &Rc<Shard>, accepted: Accepted, name: &Arc<str>) {
+    let to = shard.census.least_loaded();
+    shard.census.enter(to, accepted.peer().ip());
+    let name = Arc::clone(name);
     let handed = shard.on(to, move |shard| {
         let connection = Connection::new(accepted.into_socket(), name.as_ref().into());
         shard.metrics.connections.accepted.increment();
-        let number = shard.keep(&connection);
-        if shard.stopping.get() {
-            connection.finish();
-        }
-        spawn(Class::Data, async move {
-            connection.serve(Rc::clone(&shard)).await;
-            shard.forget(number);
-            census.leave(shard.id, address);
-        })
-        .detach();
+        spawn(Class::Data, attend(shard, connection)).detach();
         std::future::ready(())
     });
     spawn(Class::Data, handed).detach();
+}
+
+/// Serves a connection until it ends or moves to another shard.
+async fn attend(shard: Rc<Shard>, connection: Rc<Connection>) {
+    let number = shard.keep(&connection);
+    if shard.stopping.get() {
+        connection.finish();
+    }
+    let (address, listener) = (connection.peer().ip(), Arc::<str>::from(&*connection.listener));
+    let departure = connection.serve(Rc::clone(&shard)).await;
+    shard.forget(number);
+    let Some(departure) = departure else { return shard.census.leave(shard.id, address) };
+    shard.census.moved(shard.id, departure.to);
+    shard.metrics.connections.moved.increment();
+    let there = shard.on(departure.to, move |shard| {
+        spawn(Class::Data, attend(Rc::clone(&shard), Connection::arrived(departure, (*listener).into()))).detach();
+        std::future::ready(())
+    });
+    there.await;
 }
 
 /// Closes connections on which nothing has happened for `connections.max.idle.ms`.

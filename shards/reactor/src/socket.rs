@@ -145,6 +145,14 @@ impl Socket {
         self.peer
     }
 
+    /// The same connection, for another shard to go on with. Nothing may be under way on it.
+    ///
+    /// # Errors
+    /// The operating system's, such as too many open files.
+    pub fn duplicate(&self) -> io::Result<Accepted> {
+        Ok(Accepted { stream: self.stream.try_clone()?, peer: self.peer })
+    }
+
     /// The address it was reached at.
     ///
     /// # Errors

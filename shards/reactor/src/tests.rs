@@ -333,12 +333,14 @@ fn copies_are_whole_at_every_distance() {
             let mut to = vec![0; 20_000];
             // The target's place in its page: `shift` bytes behind the source's.
             let start = (from.as_ptr() as usize + shift).wrapping_sub(to.as_ptr() as usize) % BLOCK;
-            crate::copy(&from[..len], &mut to[start..]);
+            stream(&from[..len], &mut to[start..]);
             assert_eq!(&to[start..start + len], &from[..len], "shift {shift}, {len} bytes");
-            assert!(
-                to[start + len..].iter().all(|byte| *byte == 0),
-                "bytes written behind: shift {shift}, {len} bytes"
-            );
+            assert!(to[..start].iter().chain(&to[start + len..]).all(|byte| *byte == 0), "shift {shift}, {len} bytes");
+            let mut chunk = Chunk::new(20_000);
+            let start = (from.as_ptr() as usize + shift) % BLOCK;
+            chunk.append(&vec![9; start]);
+            chunk.append(&from[..len]);
+            assert_eq!(&*chunk.slice(start..start + len), &from[..len], "chunk, shift {shift}, {len} bytes");
         }
     }
 }

@@ -8,7 +8,7 @@ use ottla_reactor::{AlignedBuffer, Class, Permit, Task, monotonic, spawn};
 
 use crate::StorageError;
 use crate::journal::format::{ENTRY_HEADER_BYTES, FRAME_HEADER_BYTES, MARK_BYTES};
-use crate::journal::{Cycle, Frame, Place, Reserve, Touched, mark_entry};
+use crate::journal::{Cycle, Frame, JournalFile, Place, Reserve, Touched, mark_entry};
 use crate::log::LogCore;
 use crate::store::Shared;
 use crate::write_out::{Finish, write_out};
@@ -159,9 +159,13 @@ pub(crate) async fn carry_forward(store: &Rc<Shared>, logs: &[Rc<LogCore>]) -> R
         // The file in reserve is for this: without it nothing could ever be recycled.
         let Some(place) = store.files.borrow_mut().place(frame.padded(), 0, Reserve::Used) else { return Ok(()) };
         let (sealed, len) = frame.seal(place.header);
-        // Marks are small: see `FRAME_HEADER_BYTES` and `MARKS_PER_FRAME`.
-        let result = place.file.file.write_durably(sealed, 0..len, place.position).await.0;
-        result.map_err(StorageError::io(&place.file.path, "write"))?;
+        let JournalFile { file, path, .. } = &*place.file;
+        if len <= store.config.disk.durable_write_bytes {
+            file.write_durably(sealed, 0..len, place.position).await.0.map_err(StorageError::io(path, "write"))?;
+        } else {
+            file.write_at(sealed, 0..len, place.position).await.0.map_err(StorageError::io(path, "write"))?;
+            file.sync_data().await.map_err(StorageError::io(path, "flush"))?;
+        }
         store.counters.journal_bytes.add(len as u64);
         note_places(store, &[], logs);
     }

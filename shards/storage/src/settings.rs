@@ -59,6 +59,8 @@ pub struct StoreConfig {
     pub bulk_bytes_max: usize,
     /// A log with this much that is not yet in its segment is written out.
     pub write_out_bytes: u64,
+    /// With this much of all logs not yet in segments, writing out hurries, at the cost of the journal's latency.
+    pub hurry_bytes: u64,
     /// How the disk is written to.
     pub disk: DiskSettings,
     /// Memory for tails; what is written out already is dropped beyond it, oldest first.
@@ -95,6 +97,7 @@ impl StoreConfig {
             bulk_bytes: 256 << 10,
             bulk_bytes_max: 32 << 20,
             write_out_bytes: 4 << 20,
+            hurry_bytes: 48 << 20,
             disk: DiskSettings::default(),
             cache_bytes: 96 << 20,
             cold_bytes: 32 << 20,

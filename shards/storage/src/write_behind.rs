@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::time::Duration;
 
 use ottla_reactor::{Class, Task, file, spawn, timeout};
 
@@ -13,6 +14,9 @@ use crate::journal::{FILES_MIN, JournalFile, remove_beyond};
 use crate::log::LogCore;
 use crate::store::{Shared, Ticket};
 use crate::write_out::{Finish, write_out};
+
+/// How often it is looked whether the journal is used in earnest, until its files are filled.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 /// Write-outs under way. Dropping it cancels them, as a crash would.
 #[derive(Default)]
@@ -206,20 +210,32 @@ async fn recycle(store: &Rc<Shared>) -> Result<(), StorageError> {
 async fn prepare(store: &Rc<Shared>, file: Rc<JournalFile>) -> Result<(), StorageError> {
     // One at a time: files stand in line in the order of their sequences.
     let _turn = store.line.acquire(1).await;
-    let header = store.files.borrow_mut().next_header(&file);
+    let header = file.header(store.files.borrow_mut().next_header());
     file.write_header(&header).await?;
     store.files.borrow_mut().offer(file, header);
     store.recycled.notify();
     Ok(())
 }
 
-/// Opens the files that a journal needs at least.
+/// Opens the files that a journal needs at least, side by side: each waits for the disk.
 pub(crate) async fn open_first_files(store: &Rc<Shared>) -> Result<(), StorageError> {
     let folder = store.layout.core_journal(store.config.core);
     remove_beyond(&folder, store.config.journal_files).await?;
-    for slot in 0..FILES_MIN {
-        let file = JournalFile::open(&folder, slot, store.config.journal_file_bytes).await?;
-        prepare(store, Rc::new(file)).await?;
+    let opening: Vec<_> = (0..FILES_MIN)
+        .map(|slot| {
+            let (store, folder) = (Rc::clone(store), folder.clone());
+            let header = store.files.borrow_mut().next_header();
+            spawn(Class::Data, async move {
+                let file = JournalFile::open(&folder, slot, store.config.journal_file_bytes).await?;
+                let header = file.header(header);
+                file.write_header(&header).await?;
+                Ok((Rc::new(file), header))
+            })
+        })
+        .collect();
+    for opened in opening {
+        let (file, header) = opened.await?;
+        store.files.borrow_mut().offer(file, header);
     }
     file::sync_dir(&folder).await.map_err(StorageError::io(&folder, "flush"))
 }
@@ -242,7 +258,7 @@ pub(crate) async fn open_other_files(store: Rc<Shared>) {
                 }
             }
             None if store.files.borrow().all_zeroed(store.config.journal_files) => return,
-            None => recycled.await,
+            None => drop(timeout(LOOK_AGAIN_AFTER, recycled).await),
         }
     }
 }

@@ -267,8 +267,7 @@ async fn write_bytes(log: &Rc<LogCore>, plan: &Plan) -> Result<(), StorageError>
     if let Some(seam) = &plan.seam {
         write_seam(&file, seam).await.map_err(StorageError::io(&path, "write"))?;
     }
-    let writes = plan.runs.iter().map(|run| file.write_blocks(run.blocks.clone(), run.position)).collect();
-    join_all(writes).await.map_err(StorageError::io(&path, "write"))?;
+    write_runs(log, &file, &plan.runs).await.map_err(StorageError::io(&path, "write"))?;
     if plan.finish {
         file.truncate(plan.bytes).await.map_err(StorageError::io(&path, "cut"))?;
     }
@@ -280,6 +279,18 @@ async fn write_bytes(log: &Rc<LogCore>, plan: &Plan) -> Result<(), StorageError>
     log.store.counters.segment_bytes.add(written as u64);
     log.store.counters.write_outs.increment();
     Ok(())
+}
+
+/// Writes a tail's chunks: one after the other while there is time, so that a frame of the journal never waits behind more
+/// than one of them, and side by side once the disk falls behind.
+async fn write_runs(log: &LogCore, file: &File, runs: &[Run]) -> std::io::Result<()> {
+    let store = &log.store;
+    let mut left = runs.iter();
+    while store.unwritten.get() < store.config.hurry_bytes {
+        let Some(run) = left.next() else { return Ok(()) };
+        file.write_blocks(run.blocks.clone(), run.position).await?;
+    }
+    join_all(left.map(|run| file.write_blocks(run.blocks.clone(), run.position)).collect()).await
 }
 
 /// Writes a block whose first part is only in the file.

@@ -79,6 +79,10 @@ pub(crate) async fn begin(shard: &Rc<Shard>, context: &Context<'_>, body: Bytes)
         zstd_allowed: context.version >= ZSTD,
         transactional: request.transactional_id.is_some(),
     };
+    context.connection.lean(match &plan.jobs[..] {
+        [(owner, _)] => Some(*owner),
+        _ => None,
+    });
     let mut elsewhere = Vec::new();
     let mut here = None;
     for (owner, jobs) in plan.jobs {

@@ -4,16 +4,20 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::Duration;
 
 use ottla_reactor::file::{self, File, Open};
-use ottla_reactor::{AlignedBuffer, BLOCK, yield_now};
+use ottla_reactor::{AlignedBuffer, BLOCK, sleep};
 
 use super::format::{FileHeader, FrameHeader, HeaderFound, NO_PREVIOUS};
 use crate::log::LogCore;
 use crate::{StorageError, StoreConfig};
 
-/// Bytes of zeros written at once when a file is first filled.
+/// Bytes of zeros written at once when a file is first filled, and how long the disk is left to others in between.
 const ZERO_BYTES: usize = 512 << 10;
+const ZERO_PAUSE: Duration = Duration::from_millis(1);
+/// Bytes of frames that say the journal is used in earnest: from then on files are filled ahead of their use.
+const EARNEST_BYTES: u64 = 1 << 20;
 
 /// The fewest files: one that takes frames, one to go on with, one in reserve.
 pub(crate) const FILES_MIN: usize = 3;
@@ -35,8 +39,8 @@ struct Used {
     /// Where the next frame goes.
     position: u64,
     frames: u32,
-    /// Frames of the file before.
-    previous: u32,
+    /// Frames of the file before, and its sequence.
+    previous: (u32, u64),
     /// Logs that became dirty in this file, some of them clean again by now.
     dirty: Vec<Rc<LogCore>>,
     /// Logs whose mark went into this file, some of them marked again later.
@@ -66,6 +70,8 @@ pub(crate) struct Files {
     next_sequence: u64,
     /// Ready for use, in the order of their sequences.
     free: VecDeque<(Rc<JournalFile>, FileHeader)>,
+    /// Taken out of the line to be filled first.
+    aside: Vec<Rc<JournalFile>>,
     /// Oldest first; the last one takes the next frame.
     used: VecDeque<Used>,
 }
@@ -77,12 +83,13 @@ impl Files {
             generation: config.generation,
             next_sequence: 1,
             free: VecDeque::new(),
+            aside: Vec::new(),
             used: VecDeque::new(),
         }
     }
 
-    /// The header that the next file in line is to have.
-    pub(crate) fn next_header(&mut self, file: &JournalFile) -> FileHeader {
+    /// The header that the next file in line is to have, but for what the file itself knows.
+    pub(crate) fn next_header(&mut self) -> FileHeader {
         let sequence = self.next_sequence;
         self.next_sequence += 1;
         FileHeader {
@@ -90,8 +97,8 @@ impl Files {
             generation: self.generation,
             sequence,
             salt: uuid::Uuid::new_v4().as_u64_pair().0,
-            bytes: file.bytes,
-            zeroed: file.zeroed.get(),
+            bytes: 0,
+            zeroed: false,
         }
     }
 
@@ -115,8 +122,9 @@ impl Files {
 
     /// Finds the place of a frame of `padded` bytes; `None` while no file is free.
     pub(crate) fn place(&mut self, padded: u64, cycle: u64, reserve: Reserve) -> Option<Place> {
-        if self.used.back().is_none_or(|active| active.position + padded > active.header.bytes) {
-            let previous = self.used.back().map_or(NO_PREVIOUS, |active| active.frames);
+        let early = self.skip_blank();
+        if early || self.used.back().is_none_or(|active| active.position + padded > active.header.bytes) {
+            let previous = self.used.back().map_or((NO_PREVIOUS, 0), |active| (active.frames, active.header.sequence));
             if reserve == Reserve::Kept && self.free.len() < 2 {
                 return None;
             }
@@ -139,7 +147,8 @@ impl Files {
             salt: active.header.salt,
             sequence: active.header.sequence,
             number: active.frames,
-            previous: active.previous,
+            previous: active.previous.0,
+            previous_sequence: active.previous.1,
             cycle,
         };
         let place = Place { file: Rc::clone(&active.file), position: active.position, header };
@@ -215,16 +224,29 @@ impl Files {
 
     /// Takes a free file that was never filled, once the journal is used in earnest; two free files are left in line.
     pub(crate) fn take_blank(&mut self) -> Option<Rc<JournalFile>> {
+        if let Some(file) = self.aside.pop() {
+            return Some(file);
+        }
         let active = self.used.back()?;
-        if self.free.len() < 3 || (self.used.len() < 2 && active.position < active.header.bytes / 4) {
+        if self.free.len() < 3 || (self.used.len() < 2 && active.position < EARNEST_BYTES) {
             return None;
         }
-        // The last in line: its sequence is left out, which nobody minds.
-        let last = self.free.back()?;
-        if last.0.zeroed.get() {
-            return None;
+        // From the end of the line: its sequence is left out, which nobody minds.
+        let last = self.free.iter().rposition(|(file, _)| !file.zeroed.get())?;
+        self.free.remove(last).map(|(file, _)| file)
+    }
+
+    /// Leaves a file that was never filled, where each frame changes the file's map of blocks, as soon as two filled ones
+    /// are in line; those before them step aside. Says whether the next file is to be begun.
+    fn skip_blank(&mut self) -> bool {
+        let blank = self.used.back().is_some_and(|active| !active.file.zeroed.get());
+        if !blank || self.free.iter().filter(|(file, _)| file.zeroed.get()).count() < 2 {
+            return false;
         }
-        self.free.pop_back().map(|(file, _)| file)
+        while self.free.front().is_some_and(|(file, _)| !file.zeroed.get()) {
+            self.aside.extend(self.free.pop_front().map(|(file, _)| file));
+        }
+        true
     }
 
     /// Whether all `count` files were filled.
@@ -236,6 +258,7 @@ impl Files {
     /// Forgets everything, so that nothing refers to logs any more.
     pub(crate) fn clear(&mut self) {
         self.free.clear();
+        self.aside.clear();
         self.used.clear();
     }
 }
@@ -258,8 +281,13 @@ impl JournalFile {
         if !zeroed {
             file.allocate(0, bytes).await.map_err(StorageError::io(&path, "reserve space for"))?;
         }
-        file.sync_all().await.map_err(StorageError::io(&path, "flush"))?;
+        // Not flushed: whoever uses it writes its header first, durably.
         Ok(JournalFile { file, path, bytes, zeroed: Cell::new(zeroed) })
+    }
+
+    /// `header` with what this file knows.
+    pub(crate) fn header(&self, header: FileHeader) -> FileHeader {
+        FileHeader { bytes: self.bytes, zeroed: self.zeroed.get(), ..header }
     }
 
     /// Writes the header, durably: a first frame may be written in a way that flushes nothing else.
@@ -280,7 +308,7 @@ impl JournalFile {
             result.map_err(StorageError::io(&self.path, "write"))?;
             zeros = buffer;
             at += len as u64;
-            yield_now().await;
+            sleep(ZERO_PAUSE).await;
         }
         self.file.sync_data().await.map_err(StorageError::io(&self.path, "flush"))?;
         self.zeroed.set(true);

@@ -22,7 +22,7 @@ const FRAME_MAGIC: [u8; 4] = *b"OTJF";
 /// Bytes of a file header that are checksummed and used.
 const FILE_HEADER_BYTES: usize = 64;
 /// Bytes before a frame's entries.
-pub(crate) const FRAME_HEADER_BYTES: usize = 48;
+pub(crate) const FRAME_HEADER_BYTES: usize = 56;
 /// Bytes before an entry's payload.
 pub(crate) const ENTRY_HEADER_BYTES: usize = 40;
 /// Stands for "no file before this one".
@@ -118,6 +118,8 @@ pub struct FrameHeader {
     pub number: u32,
     /// How many frames the file before this one has; `u32::MAX` in the first file of a start.
     pub previous: u32,
+    /// That file's sequence: files that were never used may stand in between. 0 in the first file of a start.
+    pub previous_sequence: u64,
     /// The flush cycle.
     pub cycle: u64,
 }
@@ -134,6 +136,7 @@ impl FrameHeader {
         put(frame, 32, self.number.to_le_bytes());
         put(frame, 36, self.previous.to_le_bytes());
         put(frame, 40, self.cycle.to_le_bytes());
+        put(frame, 48, self.previous_sequence.to_le_bytes());
         let crc = crc32c::crc32c_append(entries, &frame[8..FRAME_HEADER_BYTES]);
         put(frame, 4, crc.to_le_bytes());
     }
@@ -149,6 +152,7 @@ impl FrameHeader {
             number: u32::from_le_bytes(get(bytes, 32)),
             previous: u32::from_le_bytes(get(bytes, 36)),
             cycle: u64::from_le_bytes(get(bytes, 40)),
+            previous_sequence: u64::from_le_bytes(get(bytes, 48)),
         };
         let fits = bytes[..4] == FRAME_MAGIC
             && header.salt == file.salt

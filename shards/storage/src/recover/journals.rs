@@ -95,8 +95,8 @@ pub(crate) struct FileEnd {
     pub(crate) torn: bool,
     /// Whether frames that verify lie behind it.
     pub(crate) valid_behind: bool,
-    /// What the first frame says of the file before.
-    pub(crate) previous: u32,
+    /// What the first frame says of the file before: how many frames it has, and its sequence.
+    pub(crate) previous: (u32, u64),
 }
 
 /// Goes through the frames of a file before `upto` in order, up to the first that does not verify. With `skip` also through
@@ -108,7 +108,7 @@ pub(crate) async fn read_frames(
     mut each: impl AsyncFnMut(JournalFrame<'_>) -> Result<(), StorageError>,
 ) -> Result<FileEnd, StorageError> {
     let mut bytes = FileBytes::open(part).await?;
-    let mut end = FileEnd { frames: 0, at: BLOCK as u64, torn: false, valid_behind: false, previous: NO_PREVIOUS };
+    let mut end = FileEnd { frames: 0, at: BLOCK as u64, torn: false, valid_behind: false, previous: (NO_PREVIOUS, 0) };
     let mut at = BLOCK as u64;
     let mut good = true;
     let upto = upto.min(bytes.size);
@@ -127,7 +127,7 @@ pub(crate) async fn read_frames(
         match verified {
             Some(header) if good || skip => {
                 if end.frames == 0 {
-                    end.previous = header.previous;
+                    end.previous = (header.previous, header.previous_sequence);
                 }
                 end.valid_behind |= !good;
                 let body = &bytes.at(at, length).await?[FRAME_HEADER_BYTES..length];
@@ -250,12 +250,13 @@ fn note_marks(
     Ok(())
 }
 
-/// Damage in a sequence of files: only the last frame of all may be unfinished, and no file may lack frames that the next one
+/// Damage in a sequence of files: only the last frame of all may be unfinished, and no file may lack frames that a later one
 /// counts.
 fn check_order(parts: &[JournalPart], ends: &[FileEnd]) -> Vec<StorageError> {
-    let followers = ends.iter().skip(1).map(Some).chain([None]);
-    let damaged = parts.iter().zip(ends).zip(followers).filter(|((_, end), next)| {
-        end.valid_behind || next.is_some_and(|next| next.frames > 0 && next.previous != end.frames)
+    let counted: HashMap<u64, u32> =
+        ends.iter().filter(|end| end.frames > 0).map(|end| (end.previous.1, end.previous.0)).collect();
+    let damaged = parts.iter().zip(ends).filter(|(part, end)| {
+        end.valid_behind || counted.get(&part.header.sequence).is_some_and(|frames| *frames != end.frames)
     });
-    damaged.map(|((part, end), _)| StorageError::corrupt(&part.path, end.at, Damage::FrameAmongValid)).collect()
+    damaged.map(|(part, end)| StorageError::corrupt(&part.path, end.at, Damage::FrameAmongValid)).collect()
 }

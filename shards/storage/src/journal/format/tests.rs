@@ -40,8 +40,16 @@ fn golden_bytes() {
 fn a_frame_verifies_only_in_its_own_file() {
     let file = header();
     let mut frame = vec![0; 100];
-    let sealed =
-        FrameHeader { length: 100, entries: 1, salt: file.salt, sequence: 7, number: 0, previous: 9, cycle: 1 };
+    let sealed = FrameHeader {
+        length: 100,
+        entries: 1,
+        salt: file.salt,
+        sequence: 7,
+        number: 0,
+        previous: 9,
+        previous_sequence: 6,
+        cycle: 1,
+    };
     let entries = crc32c::crc32c(&frame[FRAME_HEADER_BYTES..]);
     sealed.seal(&mut frame, entries);
     assert_eq!(FrameHeader::peek(&frame, &file), Some(sealed));

@@ -1,0 +1,71 @@
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use bytes::{Buf, Bytes, BytesMut};
+use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use kafka_protocol::messages::{ProduceRequest, ProduceResponse, TopicName};
+use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
+use ottla_batch::Builder;
+use ottla_units::Timestamp;
+use ottla_wire::{ApiKey, frame};
+
+use crate::harness::{Broker, folder, get};
+
+const VERSION: i16 = 8;
+const IN_FLIGHT: i32 = 5;
+const REQUESTS: i32 = 200;
+const PARTITIONS: i32 = 8;
+
+fn request(correlation_id: i32, partition: i32) -> BytesMut {
+    let batch = Builder::new().record(Timestamp::new(i64::from(correlation_id)), None, Some(b"value")).build();
+    let records = PartitionProduceData::default().with_index(partition).with_records(Some(batch.into()));
+    let topic = TopicProduceData::default()
+        .with_name(TopicName(StrBytes::from_static_str("t")))
+        .with_partition_data(vec![records]);
+    let mut out = BytesMut::new();
+    let open = frame::begin_request(&mut out, ApiKey::Produce, VERSION, correlation_id, Some("test"));
+    let produce = ProduceRequest::default().with_acks(-1).with_timeout_ms(1000).with_topic_data(vec![topic]);
+    produce.encode(&mut out, VERSION).unwrap();
+    open.close(&mut out, 0);
+    out
+}
+
+/// The correlation id and the base offset of the next answer.
+fn answer(stream: &mut TcpStream) -> (i32, i64) {
+    let mut length = [0; 4];
+    stream.read_exact(&mut length).unwrap();
+    let mut bytes = vec![0; u32::from_be_bytes(length) as usize];
+    stream.read_exact(&mut bytes).unwrap();
+    let mut bytes = Bytes::from(bytes);
+    let correlation_id = bytes.get_i32();
+    let response = ProduceResponse::decode(&mut bytes, VERSION).unwrap();
+    let partition = &response.responses[0].partition_responses[0];
+    assert_eq!(partition.error_code, 0, "request {correlation_id}");
+    (correlation_id, partition.base_offset)
+}
+
+/// A connection that produces to one partition goes to the shard that owns it, and nothing is lost, doubled or out of order.
+#[test]
+fn a_connection_moves_to_its_partition() {
+    let data = folder();
+    let mut broker = Broker::start_with(data.path(), &["--set", "ottla.shards=2"]);
+    let metrics = broker.metrics_address();
+    broker.say(&["topic", "create", "t", "-p", &PARTITIONS.to_string()]).ok();
+    for partition in 0..PARTITIONS {
+        let mut stream = TcpStream::connect(&broker.address).unwrap();
+        for number in 0..REQUESTS {
+            stream.write_all(&request(number, partition)).unwrap();
+            if let Some(due) = number.checked_sub(IN_FLIGHT).filter(|due| *due >= 0) {
+                assert_eq!(answer(&mut stream), (due, i64::from(due)), "partition {partition}");
+            }
+        }
+        for due in REQUESTS - IN_FLIGHT..REQUESTS {
+            assert_eq!(answer(&mut stream), (due, i64::from(due)), "partition {partition}");
+        }
+    }
+    let (_, text) = get(&metrics, "/metrics");
+    let moved = text.lines().filter(|line| line.starts_with("ottla_connections_moved_total{"));
+    let moved: f64 = moved.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum();
+    assert!(moved >= 1.0 && moved <= f64::from(PARTITIONS), "{moved} connections moved");
+    assert!(broker.stop().success());
+}
