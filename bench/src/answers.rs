@@ -22,7 +22,15 @@ impl Default for Answers {
     }
 }
 
+/// Bytes of answers read at once by one of many connections.
+const SMALL_BYTES: usize = 2 << 10;
+
 impl Answers {
+    /// With little memory, for one of many connections. It grows with the answers.
+    pub fn small() -> Answers {
+        Answers { bytes: vec![0; SMALL_BYTES], filled: 0 }
+    }
+
     /// Reads what is there and hands out each whole answer, from its correlation id on.
     ///
     /// # Errors

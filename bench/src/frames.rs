@@ -44,17 +44,9 @@ impl Frame {
         self
     }
 
-    /// The prefix for one send.
-    pub fn prefix(&self, correlation: i32) -> [u8; PREFIX_BYTES] {
-        let mut prefix = [0; PREFIX_BYTES];
-        prefix.copy_from_slice(&self.bytes[..PREFIX_BYTES]);
-        prefix[8..].copy_from_slice(&correlation.to_be_bytes());
-        prefix
-    }
-
-    /// What follows the prefix.
-    pub fn body(&self) -> &[u8] {
-        &self.bytes[PREFIX_BYTES..]
+    /// The whole frame as it is.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
     /// The whole frame with this correlation id.

@@ -2,10 +2,10 @@
 
 use std::fs;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Where something was measured.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Host {
     /// The processor's name.
     pub cpu: String,
@@ -19,6 +19,12 @@ pub struct Host {
     pub virtualization: String,
     /// File system and device of the data folder, from `/proc/mounts`.
     pub data_mount: String,
+    /// Scheduler and write cache of the disk under it.
+    #[serde(default)]
+    pub disk: String,
+    /// What sets the processor's clock: its governor, `none` where the kernel sets none.
+    #[serde(default)]
+    pub governor: String,
     /// Load average over one minute when the measuring began: others' work shows here.
     pub load_before: f64,
     /// Seconds since 1970 when the measuring began.
@@ -38,6 +44,9 @@ impl Host {
             kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
             virtualization: virtualization(),
             data_mount: mount_of(data),
+            disk: disk_of(data),
+            governor: trimmed("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+                .unwrap_or_else(|| "none".to_owned()),
             load_before: load_average(),
             unix_seconds: since.as_secs(),
         }
@@ -50,6 +59,26 @@ impl Host {
             self.cpus, self.cpu, self.memory_mib, self.kernel, self.virtualization, self.data_mount, self.load_before
         )
     }
+}
+
+fn trimmed(path: &str) -> Option<String> {
+    Some(fs::read_to_string(path).ok()?.trim().to_owned())
+}
+
+/// Scheduler, write cache and kind of the block device that a path lies on; empty where there is none to see.
+fn disk_of(path: &str) -> String {
+    use std::os::unix::fs::MetadataExt;
+    let Ok(facts) = fs::metadata(path) else { return String::new() };
+    let (major, minor) = (rustix::fs::major(facts.dev()), rustix::fs::minor(facts.dev()));
+    let Ok(device) = fs::canonicalize(format!("/sys/dev/block/{major}:{minor}")) else { return String::new() };
+    // A partition's queue is its disk's.
+    let queue = [device.join("queue"), device.join("../queue")].into_iter().find(|path| path.is_dir());
+    let Some(queue) = queue else { return String::new() };
+    let read = |name: &str| trimmed(&queue.join(name).to_string_lossy()).unwrap_or_else(|| "unknown".to_owned());
+    let scheduler = read("scheduler");
+    let chosen = scheduler.split(['[', ']']).nth(1).unwrap_or(&scheduler).to_owned();
+    let kind = if read("rotational") == "1" { "rotating" } else { "solid state" };
+    format!("{kind}, scheduler {chosen}, {}, {} requests deep", read("write_cache"), read("nr_requests"))
 }
 
 /// Load average over one minute.

@@ -1,6 +1,6 @@
-//! Raw load for any Kafka-compatible broker, and proofs of what it promises.
+//! Load for any Kafka-compatible broker, and proofs of what it promises: the library behind `ottla bench`.
 //!
-//! The client sends ready-made frames and reads of an answer only what says whether it was good, because it runs beside its
+//! The client sends ready-made frames and reads of an answer only what says whether it was good, because it may run beside its
 //! broker on the same cores: what it saves is the broker's. It knows brokers by their protocol alone.
 #![forbid(unsafe_code)]
 
@@ -8,9 +8,14 @@
 mod error;
 pub use error::{BenchError, During, Result, error_name};
 
-// The machine and the processes on it.
+// What to do: workloads.
+pub mod spec;
+
+// The machine and the processes on it, and what they could do at best.
 pub mod host;
+pub mod limits;
 pub mod process;
+pub mod usage;
 
 // Bytes of the protocol, as a client makes and reads them.
 pub mod answers;
@@ -21,20 +26,37 @@ pub mod source;
 
 // Speaking with a broker.
 pub mod connection;
+pub mod coordinator;
 pub mod topics;
 
-// Load: what is counted, the three kinds, the table.
-pub mod end_to_end;
+// Load, in the order data passes: prepared, stamped, due, sent, read, judged.
+pub mod driver;
+pub mod pipeline;
+pub mod prepared;
+pub mod reader;
+pub mod schedule;
+pub mod stamp;
+pub mod verifier;
+
+// What is counted, one window, and the kinds of workloads.
+pub mod kinds;
 pub mod measure;
-pub mod produce;
-pub mod tail_fetch;
-pub mod workload;
+pub mod result;
+pub mod stage;
+
+// More than one run: a rate searched for, brokers compared, several machines.
+pub mod agent;
+pub mod compare;
+pub mod noise;
+pub mod search;
+
+// Telling.
+pub mod tell;
+
+// What is typed.
+pub mod cli;
 
 // Proof: a broker's process, and what it must keep through a crash.
 pub mod broker;
 pub mod exercise;
 pub mod verify;
-
-// Telling.
-pub mod compare;
-pub mod report;

@@ -1,19 +1,24 @@
-//! The command line of the load client.
+//! `ottla bench` as a program of its own, for load machines without a broker.
 #![forbid(unsafe_code)]
-
-mod cli;
 
 use std::process::ExitCode;
 
 use clap::Parser;
+use ottla_bench::cli::{Bench, Trouble};
+
+#[derive(Debug, Parser)]
+#[command(name = "ottla-bench", version, max_term_width = 110)]
+struct Arguments {
+    #[command(flatten)]
+    bench: Bench,
+}
 
 fn main() -> ExitCode {
-    match cli::run(cli::Arguments::parse()) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("ottla-bench: {error:#}");
-            ExitCode::FAILURE
+    match Arguments::parse().bench.run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(trouble) => {
+            eprintln!("error: {trouble}");
+            if matches!(trouble, Trouble::Usage(_)) { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
 }

@@ -1,26 +1,36 @@
-//! The measured window: warm up, count, stop; and what is counted.
+//! The clock of a run, its window, and what load threads count.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::mpsc::Sender;
+use std::time::Instant;
 
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use crate::batches::wall_clock;
 use crate::error::{BenchError, Result};
-use crate::process;
 
-/// Where a run is, and when its window was. Read by every load thread at each turn.
+/// Where a run is. Read by every load thread at each turn.
 #[derive(Debug)]
 pub struct Phase {
     origin: Instant,
+    wall_ms: i64,
     began_ns: AtomicU64,
     stopped_ns: AtomicU64,
+    /// Seconds of the window that have begun; 0 before it.
+    second: AtomicU64,
 }
 
 impl Default for Phase {
     fn default() -> Phase {
-        Phase { origin: Instant::now(), began_ns: AtomicU64::new(u64::MAX), stopped_ns: AtomicU64::new(u64::MAX) }
+        Phase {
+            origin: Instant::now(),
+            wall_ms: wall_clock().get(),
+            began_ns: AtomicU64::new(u64::MAX),
+            stopped_ns: AtomicU64::new(u64::MAX),
+            second: AtomicU64::new(0),
+        }
     }
 }
 
@@ -30,9 +40,14 @@ impl Phase {
         self.origin.elapsed().as_nanos() as u64
     }
 
-    /// Whether counting has begun.
+    /// The wall clock, in milliseconds, when the run's clock was 0.
+    pub fn wall_ms(&self) -> i64 {
+        self.wall_ms
+    }
+
+    /// Whether counting has begun and not ended.
     pub fn counts(&self) -> bool {
-        self.began_ns.load(Ordering::Relaxed) != u64::MAX
+        self.began_ns.load(Ordering::Relaxed) != u64::MAX && !self.stopped()
     }
 
     /// Whether no more is to be sent.
@@ -45,9 +60,20 @@ impl Phase {
         (self.began_ns.load(Ordering::Relaxed)..self.stopped_ns.load(Ordering::Relaxed)).contains(&due_ns)
     }
 
+    /// Which second of the window it is, from 1; 0 before it.
+    pub fn second(&self) -> u64 {
+        self.second.load(Ordering::Relaxed)
+    }
+
     /// Counting begins.
     pub fn begin(&self) {
         self.began_ns.store(self.now_ns(), Ordering::Relaxed);
+        self.second.store(1, Ordering::Relaxed);
+    }
+
+    /// The next second begins.
+    pub fn tick(&self) {
+        self.second.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The end, if it has not come yet.
@@ -56,96 +82,61 @@ impl Phase {
     }
 }
 
-/// How long to warm up and to count.
-#[derive(Clone, Copy, Debug)]
-pub struct Timing {
-    /// Load that is not counted.
-    pub warm: Duration,
-    /// Load that is.
-    pub counted: Duration,
-}
+/// The longest latency that is told apart, in microseconds.
+const LATENCY_MAX_US: u64 = 600_000_000;
 
-/// CPU and time that one window took.
-#[derive(Clone, Copy, Debug)]
-pub struct Usage {
-    /// Seconds by the clock.
-    pub seconds: f64,
-    /// CPU-seconds of the broker.
-    pub broker_cpu: f64,
-    /// CPU-seconds of this process.
-    pub client_cpu: f64,
-    /// Resident memory of the broker at the end, in bytes.
-    pub broker_resident: u64,
-}
-
-/// Lets the load threads run through the phases and takes the figures at both ends of the window. Ends early, with the
-/// phase stopped, when `failed` says that a load thread has given up.
+/// An empty histogram of microseconds, three digits exact.
 ///
 /// # Errors
-/// Those of reading `/proc`.
-pub fn window(phase: &Phase, timing: Timing, pid: u32, failed: impl Fn() -> bool) -> Result<Usage> {
-    let outcome = counted_window(phase, timing, pid, failed);
-    phase.stop();
-    outcome
+/// Never, with these bounds.
+pub fn histogram() -> Result<Histogram<u64>> {
+    Histogram::new_with_max(LATENCY_MAX_US, 3)
+        .map_err(|why| BenchError::BadArgument { why: format!("histogram: {why}") })
 }
 
-fn counted_window(phase: &Phase, timing: Timing, pid: u32, failed: impl Fn() -> bool) -> Result<Usage> {
-    pause(timing.warm, &failed);
-    let (broker, client, start) = (process::cpu_seconds(pid)?, process::own_cpu_seconds()?, Instant::now());
-    phase.begin();
-    pause(timing.counted, &failed);
-    phase.stop();
-    Ok(Usage {
-        seconds: start.elapsed().as_secs_f64(),
-        broker_cpu: process::cpu_seconds(pid)? - broker,
-        client_cpu: process::own_cpu_seconds()? - client,
-        broker_resident: process::resident_bytes(pid)?,
-    })
-}
-
-fn pause(length: Duration, failed: impl Fn() -> bool) {
-    let end = Instant::now() + length;
-    while !failed() {
-        let left = end.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return;
-        }
-        std::thread::sleep(left.min(Duration::from_millis(50)));
-    }
-}
-
-/// What one load thread has seen inside the window; errors also outside it.
+/// What load threads have counted in one second, or in all.
 #[derive(Clone, Debug)]
 pub struct Tally {
-    /// Requests answered.
+    /// Requests answered inside the window.
     pub requests: u64,
-    /// Batches acknowledged or read, without error.
+    /// Batches acknowledged or read inside the window.
     pub batches: u64,
-    /// Bytes of those batches.
+    /// Their records.
+    pub records: u64,
+    /// Their bytes.
     pub bytes: u64,
-    /// Partitions answered with an error, by Kafka's code.
+    /// Bytes written to sockets and read from them, requests and answers whole, warm-up included.
+    pub wire: (u64, u64),
+    /// Partitions answered with an error, by Kafka's code, warm-up included.
     pub errors: BTreeMap<i16, u64>,
-    /// Latency in microseconds: of a request, or end to end.
-    pub latency: Histogram<u64>,
+    /// Connections lost, warm-up included.
+    pub outages: u64,
+    /// Requests that were due and could not even be kept waiting.
+    pub shed: u64,
+    /// From due to done, in microseconds, of what was due inside the window.
+    pub corrected: Histogram<u64>,
+    /// From sent to done.
+    pub raw: Histogram<u64>,
 }
-
-/// The longest latency that is told apart, in microseconds.
-const LATENCY_MAX_US: u64 = 120_000_000;
 
 impl Tally {
     /// Nothing yet.
     ///
     /// # Errors
-    /// Never, with these bounds.
+    /// Never.
     pub fn new() -> Result<Tally> {
-        let latency = Histogram::new_with_max(LATENCY_MAX_US, 3)
-            .map_err(|why| BenchError::BadArgument { why: format!("histogram: {why}") })?;
-        Ok(Tally { requests: 0, batches: 0, bytes: 0, errors: BTreeMap::new(), latency })
-    }
-
-    /// Counts one latency.
-    pub fn took(&mut self, elapsed: Duration) {
-        self.latency.saturating_record(elapsed.as_micros() as u64);
+        Ok(Tally {
+            requests: 0,
+            batches: 0,
+            records: 0,
+            bytes: 0,
+            wire: (0, 0),
+            errors: BTreeMap::new(),
+            outages: 0,
+            shed: 0,
+            corrected: histogram()?,
+            raw: histogram()?,
+        })
     }
 
     /// Counts an error code if it is one.
@@ -155,33 +146,113 @@ impl Tally {
         }
     }
 
-    /// Takes another thread's figures in.
+    /// Counts a latency on both clocks.
+    pub fn took(&mut self, now_ns: u64, due_ns: u64, sent_ns: u64) {
+        self.corrected.saturating_record(now_ns.saturating_sub(due_ns) / 1000);
+        self.raw.saturating_record(now_ns.saturating_sub(sent_ns) / 1000);
+    }
+
+    /// Takes another's figures in.
     ///
     /// # Errors
     /// Never, with equal bounds.
     pub fn add(&mut self, other: &Tally) -> Result<()> {
         self.requests += other.requests;
         self.batches += other.batches;
+        self.records += other.records;
         self.bytes += other.bytes;
+        self.wire = (self.wire.0 + other.wire.0, self.wire.1 + other.wire.1);
+        self.outages += other.outages;
+        self.shed += other.shed;
         for (code, count) in &other.errors {
             *self.errors.entry(*code).or_default() += count;
         }
-        self.latency.add(&other.latency).map_err(|why| BenchError::BadArgument { why: format!("histogram: {why}") })
+        let added = self.corrected.add(&other.corrected).and_then(|()| self.raw.add(&other.raw));
+        added.map_err(|why| BenchError::BadArgument { why: format!("histogram: {why}") })
+    }
+}
+
+/// Who counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    /// Producers: latency to the acknowledgement.
+    Produce,
+    /// Readers at the tail: latency from due to arrived.
+    Tail,
+    /// Readers of old records: latency of a fetch.
+    Old,
+}
+
+/// A second's tally of one load thread.
+#[derive(Debug)]
+pub struct Sample {
+    /// Who counted.
+    pub role: Role,
+    /// Which second of the window; 0 is before it.
+    pub second: u64,
+    /// What was counted.
+    pub tally: Tally,
+}
+
+/// Hands a thread's tally over each second. *Lives on: one load thread. Talks by: a channel to the stage.*
+#[derive(Debug)]
+pub struct Sampler {
+    role: Role,
+    second: u64,
+    tally: Tally,
+    out: Sender<Sample>,
+}
+
+impl Sampler {
+    /// For a thread of this role.
+    ///
+    /// # Errors
+    /// Never.
+    pub fn new(role: Role, out: Sender<Sample>) -> Result<Sampler> {
+        Ok(Sampler { role, second: 0, tally: Tally::new()?, out })
+    }
+
+    /// What to count into.
+    pub fn tally(&mut self) -> &mut Tally {
+        &mut self.tally
+    }
+
+    /// Hands over when a new second has begun.
+    ///
+    /// # Errors
+    /// Never.
+    pub fn turn(&mut self, phase: &Phase) -> Result<()> {
+        let second = phase.second();
+        if second != self.second {
+            self.hand_over()?;
+            self.second = second;
+        }
+        Ok(())
+    }
+
+    /// Hands over what there is.
+    ///
+    /// # Errors
+    /// Never.
+    pub fn hand_over(&mut self) -> Result<()> {
+        let tally = std::mem::replace(&mut self.tally, Tally::new()?);
+        // A stage that has given up listens no more.
+        let _ = self.out.send(Sample { role: self.role, second: self.second, tally });
+        Ok(())
     }
 }
 
 /// Latencies in milliseconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "each is the quantile that it is named for")]
 pub struct Quantiles {
-    /// Half are shorter.
+    pub count: u64,
+    pub mean: f64,
     pub p50: f64,
-    /// Nine of ten are shorter.
     pub p90: f64,
-    /// 99 of 100 are shorter.
     pub p99: f64,
-    /// 999 of 1,000 are shorter.
     pub p999: f64,
-    /// The longest.
+    pub p9999: f64,
     pub max: f64,
 }
 
@@ -189,71 +260,116 @@ impl Quantiles {
     /// Of a histogram in microseconds.
     pub fn of(latency: &Histogram<u64>) -> Quantiles {
         let at = |quantile| latency.value_at_quantile(quantile) as f64 / 1000.0;
-        Quantiles { p50: at(0.5), p90: at(0.9), p99: at(0.99), p999: at(0.999), max: latency.max() as f64 / 1000.0 }
+        Quantiles {
+            count: latency.len(),
+            mean: latency.mean() / 1000.0,
+            p50: at(0.5),
+            p90: at(0.9),
+            p99: at(0.99),
+            p999: at(0.999),
+            p9999: at(0.9999),
+            max: latency.max() as f64 / 1000.0,
+        }
     }
 }
 
-/// What one run of one workload against one broker has shown.
-#[derive(Clone, Debug, Serialize)]
-pub struct Outcome {
-    /// The workload's name.
-    pub workload: String,
-    /// The broker's label.
-    pub broker: String,
-    /// Seconds counted.
-    pub seconds: f64,
-    /// 10⁶ bytes of batches a second.
-    pub mb_per_second: f64,
-    /// Requests a second.
-    pub requests_per_second: f64,
-    /// Batches a second.
-    pub batches_per_second: f64,
-    /// Latencies, in milliseconds.
-    pub latency_ms: Quantiles,
-    /// CPU-seconds of the broker in the window.
-    pub broker_cpu_seconds: f64,
-    /// The same for each 10⁹ bytes.
-    pub cpu_seconds_per_gb: f64,
-    /// The same for each 10⁶ requests.
-    pub cpu_seconds_per_million_requests: f64,
-    /// The same for each 10⁶ batches.
-    pub cpu_seconds_per_million_batches: f64,
-    /// CPU-seconds of the client in the window.
-    pub client_cpu_seconds: f64,
-    /// Resident memory of the broker at the end, in 2²⁰ bytes.
-    pub broker_resident_mib: f64,
-    /// Answers with an error, by Kafka's code; warm-up included.
-    pub errors: BTreeMap<i16, u64>,
-    /// Batches sent that never came back to the consumer (end to end only).
-    pub missing: u64,
+/// A histogram as it stands in a result: microseconds and how often. Whole histograms are merged, never percentiles.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Counts(pub Vec<(u64, u64)>);
+
+/// Values of one histogram believed at most: more than one of three digits can have.
+const COUNTS_MAX: usize = 40_000;
+
+impl Counts {
+    /// Of a histogram.
+    pub fn of(latency: &Histogram<u64>) -> Counts {
+        Counts(latency.iter_recorded().map(|value| (value.value_iterated_to(), value.count_at_value())).collect())
+    }
+
+    /// The histogram.
+    ///
+    /// # Errors
+    /// [`BenchError::Malformed`] for more values than one can have.
+    pub fn histogram(&self) -> Result<Histogram<u64>> {
+        if self.0.len() > COUNTS_MAX {
+            return Err(BenchError::Malformed { what: "histogram with too many values" });
+        }
+        let mut histogram = histogram()?;
+        self.0.iter().for_each(|(value, count)| histogram.saturating_record_n(*value, *count));
+        Ok(histogram)
+    }
 }
 
-impl Outcome {
-    /// Derives the figures.
-    pub fn of(workload: &str, broker: &str, tally: &Tally, usage: Usage, missing: u64) -> Outcome {
-        let rate = |count: u64| count as f64 / usage.seconds;
-        let per = |count: f64| if count > 0.0 { usage.broker_cpu / count } else { f64::NAN };
-        Outcome {
-            workload: workload.to_owned(),
-            broker: broker.to_owned(),
-            seconds: usage.seconds,
-            mb_per_second: rate(tally.bytes) / 1e6,
-            requests_per_second: rate(tally.requests),
-            batches_per_second: rate(tally.batches),
-            latency_ms: Quantiles::of(&tally.latency),
-            broker_cpu_seconds: usage.broker_cpu,
-            cpu_seconds_per_gb: per(tally.bytes as f64 / 1e9),
-            cpu_seconds_per_million_requests: per(tally.requests as f64 / 1e6),
-            cpu_seconds_per_million_batches: per(tally.batches as f64 / 1e6),
-            client_cpu_seconds: usage.client_cpu,
-            broker_resident_mib: usage.broker_resident as f64 / f64::from(1 << 20),
-            errors: tally.errors.clone(),
-            missing,
+/// One kind of latency, as a result tells it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Latency {
+    /// From what to what.
+    pub what: String,
+    /// How what was not sent in time is counted.
+    pub corrected_by: String,
+    /// Corrected for coordinated omission, in milliseconds.
+    pub corrected_ms: Quantiles,
+    /// Only what was really waited for, in milliseconds.
+    pub raw_ms: Quantiles,
+    /// The corrected histogram, in microseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub corrected: Option<Counts>,
+    /// The raw one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raw: Option<Counts>,
+}
+
+impl Latency {
+    /// Of an open loop: counted from when it was due.
+    pub fn scheduled(what: &str, tally: &Tally) -> Latency {
+        Latency::of(what, "schedule", &tally.corrected, &tally.raw)
+    }
+
+    /// Of a closed loop, in which a request goes out every `interval_us` while nothing stalls: a stall hides those that
+    /// would have gone out meanwhile, so they are put in.
+    pub fn closed(what: &str, raw: &Histogram<u64>, interval_us: u64) -> Latency {
+        let corrected = if interval_us == 0 { raw.clone() } else { raw.clone_correct(interval_us) };
+        Latency::of(what, "expected interval", &corrected, raw)
+    }
+
+    fn of(what: &str, by: &str, corrected: &Histogram<u64>, raw: &Histogram<u64>) -> Latency {
+        Latency {
+            what: what.to_owned(),
+            corrected_by: by.to_owned(),
+            corrected_ms: Quantiles::of(corrected),
+            raw_ms: Quantiles::of(raw),
+            corrected: Some(Counts::of(corrected)),
+            raw: Some(Counts::of(raw)),
         }
     }
 
-    /// Whether every answer was good and nothing got lost.
-    pub fn is_clean(&self) -> bool {
-        self.errors.is_empty() && self.missing == 0
+    /// The figures that mean something: from due in an open loop, of what was waited for in a closed one.
+    pub fn shown(&self) -> &Quantiles {
+        if self.corrected_by == "schedule" { &self.corrected_ms } else { &self.raw_ms }
+    }
+
+    /// The histogram of [`Latency::shown`].
+    pub fn shown_counts(&self) -> Option<&Counts> {
+        if self.corrected_by == "schedule" { self.corrected.as_ref() } else { self.raw.as_ref() }
+    }
+
+    /// Merges another machine's histograms in.
+    ///
+    /// # Errors
+    /// [`BenchError::Malformed`] for histograms that cannot be.
+    pub fn add(&mut self, other: &Latency) -> Result<()> {
+        let merged = |mine: &Option<Counts>, theirs: &Option<Counts>| -> Result<Histogram<u64>> {
+            let mut sum = mine.as_ref().map_or_else(histogram, Counts::histogram)?;
+            let theirs = theirs.as_ref().map_or_else(histogram, Counts::histogram)?;
+            sum.add(&theirs).map_err(|_| BenchError::Malformed { what: "histogram out of range" })?;
+            Ok(sum)
+        };
+        let corrected = merged(&self.corrected, &other.corrected)?;
+        let raw = merged(&self.raw, &other.raw)?;
+        *self = Latency::of(&self.what, &self.corrected_by, &corrected, &raw);
+        Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

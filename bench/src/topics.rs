@@ -42,6 +42,20 @@ pub fn topic_name(name: &str) -> TopicName {
 /// # Errors
 /// [`BenchError::Refused`], [`BenchError::TimedOut`], those of the connection.
 pub fn create(control: &mut Connection, name: &str, partitions: usize, configs: &[(&str, &str)]) -> Result<Topic> {
+    create_replicated(control, name, partitions, 1, configs)
+}
+
+/// The same with so many replicas.
+///
+/// # Errors
+/// As [`create`].
+pub fn create_replicated(
+    control: &mut Connection,
+    name: &str,
+    partitions: usize,
+    replicas: i16,
+    configs: &[(&str, &str)],
+) -> Result<Topic> {
     let text = |text: &str| StrBytes::from_string(text.to_owned());
     let configs = configs
         .iter()
@@ -50,7 +64,7 @@ pub fn create(control: &mut Connection, name: &str, partitions: usize, configs: 
     let topic = CreatableTopic::default()
         .with_name(topic_name(name))
         .with_num_partitions(partitions as i32)
-        .with_replication_factor(1)
+        .with_replication_factor(replicas)
         .with_configs(configs);
     let request = CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(60_000);
     let deadline = Instant::now() + LEADERS_TIMEOUT;

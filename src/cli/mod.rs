@@ -19,6 +19,7 @@ pub(crate) mod suggest;
 mod text;
 
 // The commands.
+mod bench;
 mod completions;
 mod config;
 mod consume;
@@ -67,6 +68,7 @@ enum Command {
     Perf(perf::Perf),
     #[command(subcommand)]
     Tune(tune::Tune),
+    Bench(Box<ottla_bench::cli::Bench>),
     Completions(completions::Completions),
 }
 
@@ -90,6 +92,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Metrics(command) => command.run(),
         Command::Perf(command) => command.run(),
         Command::Tune(command) => command.run(),
+        Command::Bench(command) => bench::run(*command),
         Command::Completions(command) => command.run(),
     };
     match done {

@@ -1,0 +1,14 @@
+//! Telling: figures, a run in words, tables, one page with plots.
+
+// A run in a few lines, and tables.
+mod text;
+pub use text::{figure, quiet_line, summary, thousands};
+
+// One self-contained page.
+mod html;
+mod svg;
+pub use html::page;
+
+// What moves while it runs.
+mod live;
+pub use live::Live;
