@@ -198,26 +198,25 @@ fn workload(word: &str) -> Result<Spec, Trouble> {
     )))
 }
 
-/// A length such as `10ms`, `0.5s`, `2m`; a bare number is seconds.
-fn milliseconds(text: &str) -> Result<f64, String> {
+/// A length such as `10ms`, `0.5s`, `2m`, in seconds; a bare number is seconds.
+fn seconds(text: &str) -> Result<f64, String> {
+    let wrong = || format!("'{text}' is no length; say 10ms, 0.5s or 2m");
     let at = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
     let factor = match &text[at..] {
-        "ms" => 1.0,
-        "us" => 1e-3,
-        "s" | "" => 1e3,
-        "m" => 60e3,
-        _ => return Err(format!("'{text}' is no length; say 10ms, 0.5s or 2m")),
+        "us" => 1e-6,
+        "ms" => 1e-3,
+        "s" | "" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return Err(wrong()),
     };
-    let number: f64 = text[..at].trim().parse().map_err(|_| format!("'{text}' is no length; say 10ms, 0.5s or 2m"))?;
-    if number > 0.0 && number < 1e9 { Ok(number * factor) } else { Err(format!("'{text}' is not above 0")) }
+    let number: f64 = text[..at].trim().parse().map_err(|_| wrong())?;
+    if (0.0..1e9).contains(&number) { Ok(number * factor) } else { Err(wrong()) }
 }
 
-/// The same in seconds.
-fn seconds(text: &str) -> Result<f64, String> {
-    if text.trim_matches(|c: char| !c.is_ascii_digit()).chars().all(|c| c == '0') && text.starts_with('0') {
-        return Ok(0.0);
-    }
-    milliseconds(text).map(|ms| ms / 1e3)
+/// The same in milliseconds, above 0.
+fn milliseconds(text: &str) -> Result<f64, String> {
+    seconds(text).and_then(|it| if it > 0.0 { Ok(it * 1e3) } else { Err(format!("'{text}' is not above 0")) })
 }
 
 fn write_text(path: &Path, text: &str) -> Result<(), Trouble> {

@@ -91,6 +91,9 @@ pub(super) struct Shape {
     /// How long the same load runs before, not counted
     #[arg(long, value_name = "LENGTH", value_parser = super::seconds)]
     warm_up: Option<f64>,
+    /// As short and small as it makes sense: does everything work?
+    #[arg(long)]
+    brief: bool,
     /// Topics
     #[arg(long)]
     topics: Option<u32>,
@@ -168,6 +171,9 @@ impl Shape {
             }
         }
         let mut spec = spec.clone();
+        if self.brief {
+            shorten(&mut spec);
+        }
         set(&mut spec.seconds, self.duration.as_ref());
         set(&mut spec.warm_seconds, self.warm_up.as_ref());
         set(&mut spec.steps, self.steps.as_ref());
@@ -205,6 +211,16 @@ impl Shape {
     }
 }
 
+/// A second, little before it, little to read, few steps.
+fn shorten(spec: &mut Spec) {
+    (spec.seconds, spec.warm_seconds) = (1.0, 0.2);
+    spec.consume.backlog.0 = spec.consume.backlog.0.min(16 << 20);
+    spec.consume.drop_caches = false;
+    let most = [3, 10, 30];
+    spec.steps.truncate(most.len());
+    spec.steps.iter_mut().zip(most).for_each(|(step, most)| *step = (*step).min(most));
+}
+
 impl Run {
     pub(super) fn run(&self) -> Result<(), Trouble> {
         let mut specs = Vec::new();
@@ -230,18 +246,28 @@ impl Run {
             live: &hear,
             gate: &no_gate,
         };
-        let mut results = Vec::new();
+        let (mut results, mut failures) = (Vec::new(), Vec::new());
         for spec in specs {
             if control.stopped() {
                 break;
             }
             live.doing(&spec.name);
-            let result = self.one(&spec, &target, &control, limits.as_ref(), &live)?;
-            self.tell(&result, &live)?;
-            results.push(result);
+            match self.one(&spec, &target, &control, limits.as_ref(), &live) {
+                Ok(result) => {
+                    self.tell(&result, &live)?;
+                    results.push(result);
+                }
+                // The others go on.
+                Err(trouble) => failures.push(format!("{}: {trouble}", spec.name)),
+            }
         }
         live.done();
-        self.write(&results)?;
+        if !results.is_empty() {
+            self.write(&results)?;
+        }
+        if !failures.is_empty() {
+            return Err(Trouble::Run(failures.join("\n"), None));
+        }
         clean(&results)
     }
 

@@ -18,6 +18,9 @@ mod broker;
 // Other people's clients against our broker.
 mod clients;
 
+// The load generator against our broker.
+mod bench;
+
 // Recorded answers of Apache Kafka against our broker's.
 mod oracle;
 
@@ -57,7 +60,7 @@ const COMMANDS: &[Command] = &[
         about: "recorded answers of Kafka against tests/oracle.passing (--refresh: write the list anew)",
         run: oracle::run,
     },
-    Command { name: "bench-smoke", about: "every bench runs once", run: |_| bench_smoke() },
+    Command { name: "bench-smoke", about: "every bench once, every workload for a second", run: |_| bench_smoke() },
     Command {
         name: "torture",
         about: "kill -9 and power cuts under load, everything read back (kill, power; --help tells more)",
@@ -112,7 +115,10 @@ fn docs(arguments: &[String]) -> Result<(), Failure> {
 }
 
 fn bench_smoke() -> Result<(), Failure> {
-    cargo(&["bench", "--package", "ottla-bench", "--bench", "*", "--quiet", "--", "--test"]).run("benches, once each")
+    cargo(&["bench", "--package", "ottla-bench", "--bench", "*", "--quiet", "--", "--test"])
+        .run("benches, once each")?;
+    shell::heading("every workload for a second");
+    bench::smoke()
 }
 
 /// Every test. The last line says how it went.
