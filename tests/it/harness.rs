@@ -92,7 +92,12 @@ impl Broker {
     /// The same, with more arguments.
     #[track_caller]
     pub(crate) fn start_with(data: &Path, arguments: &[&str]) -> Broker {
-        let mut command = ottla();
+        Broker::start_as(ottla(), data, arguments)
+    }
+
+    /// The same by a command that somebody prepared, such as with variables of its own.
+    #[track_caller]
+    pub(crate) fn start_as(mut command: Command, data: &Path, arguments: &[&str]) -> Broker {
         command.args(["start", "--listen", "127.0.0.1:0", "--data"]).arg(data);
         // Small, and out of each other's way: many of these run at once.
         command.args(["--set", "ottla.admin.listen=127.0.0.1:0", "--set", "ottla.journal.bytes=16777216"]);

@@ -14,8 +14,14 @@ mod records;
 // Stops of every kind, and what is there afterwards.
 mod restart;
 
+// What was acknowledged, and whether it is there.
+mod ledger;
+
 // Disks in trouble.
 mod disk;
+
+// A clock that jumps.
+mod clock;
 
 // What a setting changes.
 mod settings;

@@ -1,9 +1,9 @@
 use std::path::{Path, PathBuf};
 
 use super::ground::{Disk, can, text};
-use super::ledger::{Ledger, STORAGE_ERROR, connect};
 use super::{create, has_given_up, has_said, refused, says, start, verify};
 use crate::harness::{Broker, folder};
+use crate::ledger::{Ledger, STORAGE_ERROR, connect};
 
 const MOST: usize = 600;
 

@@ -1,7 +1,7 @@
 use super::ground::{Disk, can, text};
-use super::ledger::{Ledger, STORAGE_ERROR, connect};
 use super::{create, has_said, refused, says, start, verify};
 use crate::harness::{Broker, folder};
+use crate::ledger::{Ledger, STORAGE_ERROR, connect};
 
 /// Requests after which anything must have happened that is waited for.
 const MOST: usize = 600;

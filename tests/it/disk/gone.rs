@@ -1,6 +1,6 @@
-use super::ledger::{Ledger, STORAGE_ERROR, connect};
 use super::{create, has_given_up, has_said, refused, says, start, verify};
 use crate::harness::folder;
+use crate::ledger::{Ledger, STORAGE_ERROR, connect};
 
 const MOST: usize = 600;
 

@@ -2,8 +2,6 @@
 
 // A file system that can be broken.
 mod ground;
-// What was acknowledged, and whether it is there.
-mod ledger;
 
 // No space.
 mod full;

@@ -3,8 +3,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::ground::{Disk, can};
-use super::ledger::{Ledger, connect_to};
 use super::{create, start};
+use crate::ledger::{Ledger, connect_to};
 
 /// What the disk takes in a second.
 const BYTES_PER_SECOND: u64 = 2 << 20;

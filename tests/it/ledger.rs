@@ -19,38 +19,38 @@ const FETCH_VERSION_MAX: i16 = 12;
 const ANSWER: Duration = Duration::from_secs(45);
 
 /// What Kafka answers when a disk refuses.
-pub(super) const STORAGE_ERROR: i16 = 56;
+pub(crate) const STORAGE_ERROR: i16 = 56;
 
-pub(super) fn connect(broker: &Broker) -> Cluster {
+pub(crate) fn connect(broker: &Broker) -> Cluster {
     connect_to(&broker.address)
 }
 
-pub(super) fn connect_to(address: &str) -> Cluster {
+pub(crate) fn connect_to(address: &str) -> Cluster {
     Cluster::connect(address, ANSWER).expect("it listens")
 }
 
 /// What was acknowledged of one topic: every batch is one record that is known by its number.
 #[derive(Default)]
-pub(super) struct Ledger {
+pub(crate) struct Ledger {
     topic: String,
     next: u64,
     acked: BTreeMap<(i32, i64), u64>,
     /// Bytes of each record from here on.
-    pub(super) bytes: usize,
+    pub(crate) bytes: usize,
 }
 
 impl Ledger {
-    pub(super) fn new(topic: &str, bytes: usize) -> Ledger {
+    pub(crate) fn new(topic: &str, bytes: usize) -> Ledger {
         Ledger { topic: topic.to_owned(), bytes, ..Ledger::default() }
     }
 
     /// Records that were acknowledged.
-    pub(super) fn acked(&self) -> usize {
+    pub(crate) fn acked(&self) -> usize {
         self.acked.len()
     }
 
     /// Writes one record to each of `partitions` in one request with acks=all: the code for each.
-    pub(super) fn write(&mut self, cluster: &mut Cluster, partitions: &[i32]) -> Result<Vec<i16>, ClientError> {
+    pub(crate) fn write(&mut self, cluster: &mut Cluster, partitions: &[i32]) -> Result<Vec<i16>, ClientError> {
         let mut data = Vec::new();
         let mut numbers = Vec::new();
         for partition in partitions {
@@ -80,7 +80,7 @@ impl Ledger {
 
     /// Writes until a partition's answer is `code`, at most `most` times.
     #[track_caller]
-    pub(super) fn write_until(&mut self, cluster: &mut Cluster, partition: i32, code: i16, most: usize) {
+    pub(crate) fn write_until(&mut self, cluster: &mut Cluster, partition: i32, code: i16, most: usize) {
         let mut last = 0;
         for _ in 0..most {
             last = self.write(cluster, &[partition]).expect("an answer")[0];
@@ -99,7 +99,7 @@ impl Ledger {
 
     /// Reads partitions back: everything acknowledged must be where it was said to be.
     #[track_caller]
-    pub(super) fn check(&self, broker: &Broker, partitions: &[i32]) {
+    pub(crate) fn check(&self, broker: &Broker, partitions: &[i32]) {
         let mut cluster = connect(broker);
         for partition in partitions {
             let there =
@@ -112,7 +112,7 @@ impl Ledger {
     }
 
     /// Every record of a partition from the first acknowledged one on by its offset, or the code that a fetch met.
-    pub(super) fn read(&self, cluster: &mut Cluster, partition: i32) -> Result<BTreeMap<i64, u64>, i16> {
+    pub(crate) fn read(&self, cluster: &mut Cluster, partition: i32) -> Result<BTreeMap<i64, u64>, i16> {
         let mut there = BTreeMap::new();
         let first = self.acked.range((partition, 0)..(partition + 1, 0)).next();
         let mut next = first.map_or(0, |((_, offset), _)| *offset);
