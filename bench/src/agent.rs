@@ -7,7 +7,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +18,7 @@ use crate::limits::Limits;
 use crate::result::{FORMAT, RunResult, Second, Stage};
 use crate::spec::{Spec, check};
 use crate::stage::{Control, Moment, Target};
-use crate::usage::Look;
+use crate::usage::{Look, Usage};
 
 /// Bytes of an order or a word of the one who orders.
 const ORDER_BYTES_MAX: usize = 1 << 20;
@@ -265,7 +265,10 @@ pub fn run(
     merged.agents = agents.to_vec();
     merged.broker.pid = target.pid;
     merged.limits = limits.cloned();
-    for (stage, usage) in merged.stages.iter_mut().zip(usages) {
+    for (stage, seen) in merged.stages.iter_mut().zip(usages) {
+        merged.notes.push(format!("the broker's process was seen for {:.1} of {:.1} s", seen.seconds, stage.seconds));
+        let mut usage = seen.usage;
+        usage.scale(stage.seconds / seen.seconds.max(1e-3));
         stage.broker = Some(usage);
         stage.price();
     }
@@ -273,6 +276,12 @@ pub fn run(
         merged.stages.iter_mut().for_each(|stage| stage.hold_against(limits));
     }
     Ok(merged)
+}
+
+/// What the broker's process used in a part of a stage's window.
+struct Seen {
+    seconds: f64,
+    usage: Usage,
 }
 
 /// What the threads that each lead one agent share.
@@ -293,14 +302,14 @@ fn conduct(
     target: &Target,
     control: &Control<'_>,
     meeting: &Together,
-) -> Result<(RunResult, Vec<crate::usage::Usage>)> {
+) -> Result<(RunResult, Vec<Seen>)> {
     let mut socket = crate::connection::connect(addr)?;
     socket.set_read_timeout(Some(Duration::from_millis(200)))?;
     let first = order.part.0 == 0;
     let number = order.part.0;
     send(&mut socket, &Word::Begin(Box::new(order)))?;
-    let mut looks: Vec<crate::usage::Usage> = Vec::new();
-    let mut window: Option<Look> = None;
+    let mut looks: Vec<Seen> = Vec::new();
+    let mut window: Option<(Instant, Look)> = None;
     let (mut stopped, mut rounds) = (false, 0);
     loop {
         if (control.stopped() || meeting.gone.load(Ordering::Relaxed)) && !stopped {
@@ -331,11 +340,11 @@ fn conduct(
 }
 
 /// Looks at the broker's process at the window's begin and end, as the first agent's seconds tell.
-fn watch_broker(pid: u32, counts: bool, last: bool, window: &mut Option<Look>, looks: &mut Vec<crate::usage::Usage>) {
+fn watch_broker(pid: u32, counts: bool, last: bool, window: &mut Option<(Instant, Look)>, looks: &mut Vec<Seen>) {
     match window {
-        None if counts => *window = Some(Look::at(pid)),
-        Some(begin) if last => {
-            looks.push(Look::at(pid).since(begin));
+        None if counts => *window = Some((Instant::now(), Look::at(pid))),
+        Some((begun, look)) if last => {
+            looks.push(Seen { seconds: begun.elapsed().as_secs_f64(), usage: Look::at(pid).since(look) });
             *window = None;
         }
         _ => {}

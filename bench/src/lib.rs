@@ -42,6 +42,10 @@ pub mod verifier;
 pub mod kinds;
 pub mod measure;
 pub mod result;
+
+// The same load by librdkafka, for comparison.
+#[cfg(feature = "librdkafka")]
+pub mod librdkafka;
 pub mod stage;
 
 // More than one run: a rate searched for, brokers compared, several machines.

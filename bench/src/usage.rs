@@ -67,6 +67,16 @@ impl Look {
 }
 
 impl Usage {
+    /// As if the window had been so many times as long.
+    pub fn scale(&mut self, factor: f64) {
+        let scaled = |count: u64| (count as f64 * factor) as u64;
+        self.cpu_seconds *= factor;
+        self.voluntary_switches = scaled(self.voluntary_switches);
+        self.involuntary_switches = scaled(self.involuntary_switches);
+        self.disk_read_bytes = scaled(self.disk_read_bytes);
+        self.disk_written_bytes = scaled(self.disk_written_bytes);
+    }
+
     /// Together with another's; memory added.
     pub fn add(&mut self, other: &Usage) {
         self.cpu_seconds += other.cpu_seconds;

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
@@ -171,13 +172,24 @@ impl Probe {
     }
 }
 
+/// How long after the first Ctrl-C a second one counts: some shells and wrappers send it twice.
+const SECOND_AFTER: Duration = Duration::from_millis(500);
+
 /// Set by Ctrl-C: the run ends with what it has. A second one ends the program.
 fn interrupts() -> Result<Arc<AtomicBool>, Trouble> {
-    let stop = Arc::new(AtomicBool::new(false));
+    let (stop, impatient) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register_conditional_shutdown(signal, 130, stop.clone())?;
+        signal_hook::flag::register_conditional_shutdown(signal, 130, impatient.clone())?;
         signal_hook::flag::register(signal, stop.clone())?;
     }
+    let seen = stop.clone();
+    std::thread::spawn(move || {
+        while !seen.load(Ordering::Relaxed) {
+            std::thread::sleep(SECOND_AFTER / 5);
+        }
+        std::thread::sleep(SECOND_AFTER);
+        impatient.store(true, Ordering::Relaxed);
+    });
     Ok(stop)
 }
 
