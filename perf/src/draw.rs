@@ -92,8 +92,10 @@ pub struct Difference {
     pub before: u64,
     /// Counts after.
     pub after: u64,
-    /// Innermost frames whose share changed most: name, share before and after, of 1.
+    /// Innermost functions whose share changed most: name, share before and after, of 1.
     pub moved: Vec<(String, f64, f64)>,
+    /// The same of functions with all that they call.
+    pub moved_with_callees: Vec<(String, f64, f64)>,
 }
 
 /// Draws what changed from `before` to `after`: red grew, blue shrank. Counts are compared as shares, so that both may have run for
@@ -112,13 +114,18 @@ pub fn diff(before: &Stacks, after: &Stacks, path: &Path) -> Result<Difference, 
     let file = File::create(path).map_err(PerfError::io("write", path))?;
     flamegraph::from_reader(&mut options, both.as_slice(), BufWriter::new(file))
         .map_err(PerfError::io("draw", path))?;
-    Ok(Difference { before: before.total(), after: after.total(), moved: moved(before, after) })
+    Ok(Difference {
+        before: before.total(),
+        after: after.total(),
+        moved: moved(before, after, true),
+        moved_with_callees: moved(before, after, false),
+    })
 }
 
-fn moved(before: &Stacks, after: &Stacks) -> Vec<(String, f64, f64)> {
+fn moved(before: &Stacks, after: &Stacks, own: bool) -> Vec<(String, f64, f64)> {
     let shares = |stacks: &Stacks| {
         let total = stacks.total().max(1) as f64;
-        stacks.hottest(usize::MAX).into_iter().map(move |(name, count)| (name, count as f64 / total))
+        stacks.functions(own).into_iter().map(move |(name, count)| (name, count as f64 / total))
     };
     let mut both: std::collections::BTreeMap<String, (f64, f64)> = std::collections::BTreeMap::new();
     shares(before).for_each(|(name, share)| both.entry(name).or_default().0 = share);

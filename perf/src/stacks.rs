@@ -1,6 +1,6 @@
 //! Folded stacks: how often each chain of calls was seen, thread by thread.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::BufRead;
 use std::path::Path;
@@ -65,16 +65,26 @@ impl Stacks {
         fs::write(path, self.folded()).map_err(PerfError::io("write", path))
     }
 
-    /// The innermost frames with the largest counts.
-    pub fn hottest(&self, count: usize) -> Vec<(String, u64)> {
-        let mut leaves: BTreeMap<&str, u64> = BTreeMap::new();
+    /// Functions with their counts, the largest first: of themselves where `own`, else with all that they call.
+    pub fn functions(&self, own: bool) -> Vec<(String, u64)> {
+        let mut functions: BTreeMap<&str, u64> = BTreeMap::new();
         for (stack, count) in self.iter() {
-            *leaves.entry(stack.rsplit(';').next().unwrap_or(stack)).or_insert(0) += count;
+            let mut frames = stack.split(';');
+            // A function that calls itself is counted once.
+            let seen: BTreeSet<&str> = if own { frames.next_back().into_iter().collect() } else { frames.collect() };
+            seen.into_iter().for_each(|frame| *functions.entry(frame).or_insert(0) += count);
         }
-        let mut leaves: Vec<(String, u64)> = leaves.into_iter().map(|(leaf, count)| (leaf.to_owned(), count)).collect();
-        leaves.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-        leaves.truncate(count);
-        leaves
+        let mut functions: Vec<(String, u64)> =
+            functions.into_iter().map(|(name, count)| (name.to_owned(), count)).collect();
+        functions.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        functions
+    }
+
+    /// The innermost functions with the largest counts.
+    pub fn hottest(&self, count: usize) -> Vec<(String, u64)> {
+        let mut functions = self.functions(true);
+        functions.truncate(count);
+        functions
     }
 }
 

@@ -16,6 +16,9 @@ mod load;
 // System calls and rings.
 mod syscalls;
 
+// All of it under one workload.
+mod session;
+
 /// See where a broker's time goes: flame graphs by shard, waits, system calls
 #[derive(Subcommand, Debug)]
 pub(super) enum Perf {
@@ -23,6 +26,7 @@ pub(super) enum Perf {
     Diff(Diff),
     Offcpu(Offcpu),
     Syscalls(syscalls::Syscalls),
+    Session(session::Session),
 }
 
 impl Perf {
@@ -32,6 +36,7 @@ impl Perf {
             Perf::Diff(command) => command.run(),
             Perf::Offcpu(command) => command.run(),
             Perf::Syscalls(command) => command.run(),
+            Perf::Session(command) => command.run(),
         }
     }
 }
@@ -239,9 +244,13 @@ impl Diff {
         if self.json {
             return print_json(&mut out, &difference);
         }
-        writeln!(out, "{:>8} {:>8} {:>8}  INNERMOST FUNCTION", "BEFORE", "AFTER", "CHANGE")?;
-        for (name, was, is) in &difference.moved {
-            writeln!(out, "{:>7.1}% {:>7.1}% {:>+7.1}%  {name}", was * 100.0, is * 100.0, (is - was) * 100.0)?;
+        let lists =
+            [("FUNCTION WITH ALL IT CALLS", &difference.moved_with_callees), ("FUNCTION ITSELF", &difference.moved)];
+        for (heading, moved) in lists {
+            writeln!(out, "{:>8} {:>8} {:>8}  {heading}", "BEFORE", "AFTER", "CHANGE")?;
+            for (name, was, is) in moved {
+                writeln!(out, "{:>7.1}% {:>7.1}% {:>+7.1}%  {name}", was * 100.0, is * 100.0, (is - was) * 100.0)?;
+            }
         }
         Ok(writeln!(io::stderr(), "open {}", self.out.display())?)
     }

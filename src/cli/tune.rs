@@ -14,6 +14,9 @@ use super::Failure;
 use super::suggest::nearest;
 use super::text::counted;
 
+// Measuring a disk.
+mod probe;
+
 /// Where changes are written down unless told otherwise.
 const JOURNAL: &str = "/var/lib/ottla/tune.journal";
 
@@ -23,6 +26,7 @@ pub(super) enum Tune {
     Check(Check),
     Apply(Apply),
     Revert(Revert),
+    Probe(probe::Probe),
 }
 
 impl Tune {
@@ -31,6 +35,7 @@ impl Tune {
             Tune::Check(command) => command.run(),
             Tune::Apply(command) => command.run(),
             Tune::Revert(command) => command.run(),
+            Tune::Probe(command) => command.run(),
         }
     }
 }

@@ -134,3 +134,25 @@ fn what_cannot_be_looked_at_is_told_with_the_next_step() {
     let said = say_with(flame, b"").complaint(1);
     assert!(said.contains("not installed") && said.contains("next: "), "{said}");
 }
+
+/// A whole session on a broker of its own: every part is there and linked, or told as left out.
+#[test]
+fn a_session_is_one_page() {
+    let scratch = folder();
+    let out = scratch.path().join("session");
+    let mut session = ottla();
+    session.args(["perf", "session", "produce", "-s", "1", "--out"]).arg(&out);
+    let said = say_with(session, b"");
+    assert_eq!(said.status, Some(0), "{said:?}");
+    let page = fs::read_to_string(out.join("index.html")).unwrap();
+    for part in ["bench.html", "bench.json", "syscalls.json"] {
+        assert!(page.contains(part) && out.join(part).is_file(), "{part} in {page}");
+    }
+    for part in ["flame/all.svg", "offcpu/all.svg"] {
+        let linked = page.contains(part) && out.join(part).is_file();
+        assert!(linked || page.contains("Left out"), "{part}: {said:?}");
+    }
+    if page.contains("Left out") {
+        skip("parts of perf session", said.err.lines().find(|line| line.contains("left out")).unwrap_or_default());
+    }
+}

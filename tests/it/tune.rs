@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::harness::{file, folder, ottla, say, say_with, skip};
+use crate::harness::{Broker, file, folder, ottla, say, say_with, skip};
 
 /// A setting that each namespace has for itself.
 const SOMAXCONN: &str = "/proc/sys/net/core/somaxconn";
@@ -167,4 +167,39 @@ fn what_is_no_journal_is_refused() {
     command.args(["tune", "revert", "--force", "--journal"]).arg(&journal);
     let said = say_with(command, b"").complaint(1);
     assert!(said.contains("no journal of ours"), "{said}");
+}
+
+/// The probe's file is followed, one that is not understood is not; both are said in one line, and the broker serves.
+#[test]
+fn a_disk_is_probed_and_the_broker_follows() {
+    let data = folder();
+    let path = data.path().to_str().unwrap();
+    let quick = ["tune", "probe", path, "--each", "1", "--size", "2", "--shards", "2"];
+    let text = say(&quick).ok();
+    for part in ["sequential writes", "sequential reads", "durable writes", "while the disk is busy", "chosen: "] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    let written = fs::read_to_string(data.path().join("io.toml")).unwrap();
+    assert!(written.contains("[journal]") && written.contains("[measured]"), "{written}");
+    assert_eq!(fs::read_dir(data.path()).unwrap().count(), 1, "nothing else is left behind");
+
+    let followed = Broker::start(data.path());
+    followed.say_with(&["produce", "t"], b"x\n").ok();
+    assert!(followed.log().contains("as io.toml says"), "{}", followed.log());
+    assert!(followed.stop().success());
+
+    fs::write(data.path().join("io.toml"), written.replace("write_depth", "write_deepness")).unwrap();
+    let defaults = Broker::start(data.path());
+    assert_eq!(defaults.log().matches("io.toml").count(), 1, "one line: {}", defaults.log());
+    assert!(defaults.log().contains("write_deepness"), "{}", defaults.log());
+    assert_eq!(defaults.say(&["consume", "t", "--from", "beginning", "--max", "1"]).ok(), "x\n");
+}
+
+#[test]
+fn a_folder_that_cannot_be_probed_is_told_with_the_next_step() {
+    let said = say(&["tune", "probe", "/nonexistent/data"]).complaint(1);
+    assert!(said.contains("/nonexistent/data") && said.contains("mkdir"), "{said}");
+    let scratch = folder();
+    let said = say(&["tune", "probe", scratch.path().to_str().unwrap(), "--size", "1"]).complaint(2);
+    assert!(said.contains("--size"), "{said}");
 }

@@ -25,6 +25,8 @@ pub use rule::{Area, Change, Finding, Rule, Verdict, judge};
 pub use rules::{RULES, find_rule};
 
 // How a disk is best written to.
+mod probe;
+pub use probe::{Durable, Measured, Probe, ProbeError, Rate, Took, choose};
 mod profile;
 pub use profile::{DiskProfile, Flush, JournalProfile, PROFILE_FILE, ProfileError, SegmentProfile};
 

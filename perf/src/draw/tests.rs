@@ -40,6 +40,7 @@ fn a_difference_is_one_of_shares() {
     let difference = diff(&before, &after, &path).unwrap();
     assert_eq!((difference.before, difference.after), (100, 1000));
     assert_eq!(difference.moved, [("copy".to_owned(), 0.5, 0.25), ("send".to_owned(), 0.5, 0.75)]);
+    assert_eq!(difference.moved_with_callees, difference.moved, "`run` has all of both, and did not move");
     let svg = fs::read_to_string(path).unwrap();
     assert!(svg.contains("copy") && svg.contains("<svg"), "{svg}");
     let same = diff(&before, &before, &folder.path().join("same.svg")).unwrap();

@@ -61,6 +61,9 @@ fn folded_stacks_go_there_and_back() {
     let stacks = Stacks::parse(text).unwrap();
     assert_eq!((stacks.total(), stacks.folded().as_str()), (7, text));
     assert_eq!(stacks.hottest(1), [("b c".to_owned(), 4)]);
+    let recursive = Stacks::parse("a;b;a 5\n").unwrap();
+    assert_eq!(recursive.functions(false), [("a".to_owned(), 5), ("b".to_owned(), 5)], "counted once");
+    assert_eq!(recursive.functions(true), [("a".to_owned(), 5)]);
     for wrong in ["a;b", "a;b x", "a;b -1"] {
         assert_eq!(Stacks::parse(wrong), Err(wrong.to_owned()));
     }

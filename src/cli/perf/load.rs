@@ -3,16 +3,20 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use ottla_perf::{OwnBroker, PerfError, await_end};
+use ottla_perf::{OwnBroker, PerfError, await_end, get, metrics_address, parse};
 
 use crate::cli::Failure;
 
 /// What is put on a broker unless told otherwise.
 pub(super) const WORKLOAD: &str = "produce-16x1k";
-/// How long the load runs beyond what is recorded: it must not end first.
-const MARGIN_SECONDS: u64 = 20;
+/// How long the load runs beyond what is recorded: it must not end before that is understood, and is ended then.
+const MARGIN_SECONDS: u64 = 120;
+/// How long the load may take to begin, and what it has sent then.
+const WORK_PATIENCE: Duration = Duration::from_secs(20);
+const WORK_BYTES: f64 = 65_536.0;
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A folder that is removed in the end.
@@ -47,18 +51,43 @@ pub(super) fn own_program() -> Result<PathBuf, Failure> {
 }
 
 /// `ottla bench run` at work; ended when this is dropped.
-struct Load(Child);
+pub(super) struct Load(Child);
 
 impl Load {
-    fn start(program: &Path, workload: &str, bootstrap: &str, seconds: u64) -> Result<Load, PerfError> {
-        let mut command = Command::new(program);
+    /// Starts it: `seconds` are those that it counts; `more` are further flags.
+    pub(super) fn start(workload: &str, bootstrap: &str, seconds: u64, more: &[String]) -> Result<Load, Failure> {
+        let program = own_program()?;
+        let mut command = Command::new(&program);
         command.args(["bench", "run", workload, "--bootstrap", bootstrap, "--duration", &format!("{seconds}s")]);
+        command.args(["--no-probe", "--quiet"]).args(more);
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::inherit()).spawn();
-        child.map(Load).map_err(|error| PerfError::Io { what: "start", path: program.to_path_buf(), error })
+        Ok(child.map(Load).map_err(|error| PerfError::Io { what: "start", path: program, error })?)
+    }
+
+    /// Waits until the broker has something to do: before that, nothing is worth recording. Does not wait for ever: a broker
+    /// whose metrics cannot be found is recorded at once.
+    pub(super) fn await_work(&mut self, pid: u32) -> Result<(), PerfError> {
+        let Some(address) = metrics_address(pid) else { return Ok(()) };
+        let begun = Instant::now();
+        let idle = received(&address)?;
+        while begun.elapsed() < WORK_PATIENCE && received(&address)? < idle + WORK_BYTES {
+            self.must_run()?;
+            std::thread::sleep(LOOK_EVERY);
+        }
+        Ok(())
+    }
+
+    /// Waits for its own end.
+    pub(super) fn finish(mut self, patience: Duration) -> Result<(), PerfError> {
+        match await_end(&mut self.0, patience) {
+            Some(status) if status.success() => Ok(()),
+            Some(status) => Err(ended(&status.to_string())),
+            None => Err(ended("it did not end in time")),
+        }
     }
 
     /// Fails when it has ended already.
-    fn must_run(&mut self) -> Result<(), PerfError> {
+    pub(super) fn must_run(&mut self) -> Result<(), PerfError> {
         match self.0.try_wait() {
             Ok(None) => Ok(()),
             Ok(Some(status)) => {
@@ -79,6 +108,16 @@ impl Drop for Load {
     }
 }
 
+fn ended(said: &str) -> PerfError {
+    PerfError::Child { what: "`ottla bench run`".to_owned(), said: said.to_owned() }
+}
+
+/// Bytes that a broker has received from clients.
+fn received(address: &str) -> Result<f64, PerfError> {
+    let samples = parse(&get(address)?);
+    Ok(samples.iter().filter(|sample| sample.name == "ottla_received_bytes_total").map(|sample| sample.value).sum())
+}
+
 /// Starts a broker in a scratch folder, puts the workload on it, and calls `look` with its process.
 pub(super) fn under_load<T>(
     workload: &str,
@@ -89,7 +128,8 @@ pub(super) fn under_load<T>(
     let scratch = Scratch::make()?;
     let broker = OwnBroker::start(&program, scratch.path())?;
     eprintln!("a broker of its own at {}, process {}, with {workload} on it", broker.bootstrap, broker.pid());
-    let mut load = Load::start(&program, workload, &broker.bootstrap, seconds + MARGIN_SECONDS)?;
+    let mut load = Load::start(workload, &broker.bootstrap, seconds + MARGIN_SECONDS, &[])?;
+    load.await_work(broker.pid())?;
     let seen = look(broker.pid());
     // What is seen of a broker without load is not worth showing: the load's failure goes first.
     load.must_run()?;
