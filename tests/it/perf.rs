@@ -27,7 +27,8 @@ fn under_load<T>(broker: &Broker, look: impl FnOnce() -> T) -> T {
         scope.spawn(|| {
             while !done.load(Ordering::Relaxed) {
                 let mut produce = ottla();
-                produce.args(["produce", "orders", "--bootstrap", address]);
+                // A machine that compiles beside the tests may take long.
+                produce.args(["produce", "orders", "--timeout", "60", "--bootstrap", address]);
                 say_with(produce, &records).ok();
             }
         });

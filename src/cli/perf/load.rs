@@ -100,6 +100,9 @@ impl Load {
 
 impl Drop for Load {
     fn drop(&mut self) {
+        if matches!(self.0.try_wait(), Ok(Some(_))) {
+            return;
+        }
         let _ = Command::new("kill").args(["-INT", &self.0.id().to_string()]).status();
         if await_end(&mut self.0, STOP_PATIENCE).is_none() {
             let _ = self.0.kill();
