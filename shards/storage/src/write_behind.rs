@@ -18,6 +18,9 @@ use crate::write_out::{Finish, write_out};
 /// How often it is looked whether the journal is used in earnest, until its files are filled.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
+/// With fewer free journal files than this there is no time to lose.
+const FREE_FILES_CALM: usize = 2;
+
 /// Write-outs under way. Dropping it cancels them, as a crash would.
 #[derive(Default)]
 struct WriteOuts {
@@ -140,6 +143,13 @@ fn press(store: &Rc<Shared>) {
 }
 
 impl Shared {
+    /// Whether writing out falls behind, or the journal or the tails need room soon: then it takes the disk for itself.
+    pub(crate) fn is_hurried(&self) -> bool {
+        self.unwritten.get() >= self.config.hurry_bytes
+            || self.tail_memory.get() > self.config.cache_bytes
+            || self.files.borrow().free() < FREE_FILES_CALM
+    }
+
     /// Queues a log to be written out.
     pub(crate) fn enqueue(&self, log: &Rc<LogCore>) {
         let mut state = log.state.borrow_mut();
@@ -157,7 +167,12 @@ impl WriteOuts {
         for id in self.finished.borrow_mut().drain(..) {
             self.tasks.remove(&id);
         }
-        while self.tasks.len() < store.config.disk.write_depth && !self.stalled.get() {
+        while !self.stalled.get() {
+            // One after the other while there is time: each is a handful of flushes that frames of the journal wait behind.
+            let depth = if store.is_hurried() { store.config.disk.write_depth } else { 1 };
+            if self.tasks.len() >= depth {
+                break;
+            }
             let Some(log) = store.queue.borrow_mut().pop_front() else { break };
             let (id, finished, stalled) = (self.next, Rc::clone(&self.finished), Rc::clone(&self.stalled));
             self.next += 1;

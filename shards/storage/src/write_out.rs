@@ -286,7 +286,7 @@ async fn write_bytes(log: &Rc<LogCore>, plan: &Plan) -> Result<(), StorageError>
 async fn write_runs(log: &LogCore, file: &File, runs: &[Run]) -> std::io::Result<()> {
     let store = &log.store;
     let mut left = runs.iter();
-    while store.unwritten.get() < store.config.hurry_bytes {
+    while !store.is_hurried() {
         let Some(run) = left.next() else { return Ok(()) };
         file.write_blocks(run.blocks.clone(), run.position).await?;
     }
