@@ -40,3 +40,4 @@ mod tune;
 
 // Pages and lists that derive from tables.
 mod docs;
+mod limits;

@@ -27,6 +27,12 @@ mod oracle;
 // Our broker, ended again and again.
 mod torture;
 
+// What attacks cost others.
+mod hostile;
+
+// Parsers under a fuzzer.
+mod fuzz;
+
 // Pages that are written by the program.
 mod docs;
 
@@ -66,7 +72,21 @@ const COMMANDS: &[Command] = &[
         about: "kill -9 and power cuts under load, everything read back (kill, power; --help tells more)",
         run: torture::run,
     },
-    Command { name: "ci", about: "all of the above but torture", run: |_| ci() },
+    Command {
+        name: "hostile",
+        about: "what attacks cost a client that behaves (--help tells more)",
+        run: hostile::run,
+    },
+    Command {
+        name: "fuzz",
+        about: "every parser under a fuzzer, --seconds N each (--help tells more)",
+        run: fuzz::run,
+    },
+    Command {
+        name: "ci",
+        about: "all of the above but torture and hostile; fuzz where OTTLA_FUZZ_SECONDS is set",
+        run: |_| ci(),
+    },
 ];
 
 fn main() -> ExitCode {
@@ -141,5 +161,6 @@ fn ci() -> Result<(), Failure> {
     docs(&["--check".into()])?;
     bench_smoke()?;
     oracle::run(&["--if-there".into()])?;
+    fuzz::run_if_asked()?;
     test(&[])
 }

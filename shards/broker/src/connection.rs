@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use ottla_reactor::socket::{Accepted, Piece, Socket};
-use ottla_reactor::{Class, Permit, Signal, monotonic, spawn};
+use ottla_reactor::{Class, Permit, Semaphore, Signal, monotonic, spawn};
 use ottla_units::ShardId;
 use ottla_wire::frame;
 
@@ -34,10 +34,10 @@ const REQUESTS_IN_FLIGHT_MAX: usize = 256;
 const ANSWERS_PER_SEND_MAX: usize = 64;
 /// Bytes of answers that a connection may have waiting; with more it is not read from until some are sent.
 const ANSWER_BYTES_QUEUED_MAX: u64 = 1 << 20;
-/// Bytes of a frame for which memory is taken on its word while there is plenty: one receive for most frames.
-const RECEIVE_BYTES_TRUSTED: usize = 1 << 20;
-/// Bytes of a frame received at a time once half of the memory for requests is gone.
-const RECEIVE_BYTES_SHORT: usize = 16 << 10;
+/// Frames up to this many bytes are not counted before they are whole.
+const RECEIVE_BYTES_UNCOUNTED: usize = 64 << 10;
+/// Bytes of a frame received at a time at least.
+const RECEIVE_BYTES_STEP: usize = 1 << 20;
 /// How many times its bytes a request counts that is decoded into structures: one byte may become many.
 const DECODED_WEIGHT: u64 = 8;
 
@@ -112,7 +112,8 @@ pub(crate) struct Connection {
     /// No more requests are read.
     stopping: Cell<bool>,
     pub(crate) last_active: Cell<Instant>,
-    /// Bytes of the shard's memory that this connection holds: requests under way, answers not sent.
+    /// Bytes of the shard's memory that wait for the client: a long request that comes, one that is held back, answers not
+    /// sent.
     held: Cell<u64>,
     /// Of those, answers that are ready and not sent.
     unsent: Cell<u64>,
@@ -181,9 +182,17 @@ impl Connection {
         shard.census.may_move(shard.id, to).then_some(to)
     }
 
-    /// Bytes of the shard's memory that it holds.
+    /// Bytes of the shard's memory that it holds and that its client could set free by sending, reading or asking.
     pub(crate) fn held(&self) -> u64 {
         self.held.get()
+    }
+
+    fn hold(&self, bytes: u64) {
+        self.held.set(self.held.get() + bytes);
+    }
+
+    fn let_go(&self, bytes: u64) {
+        self.held.set(self.held.get() - bytes);
     }
 
     /// Bytes that its client has sent or taken so far.
@@ -280,15 +289,22 @@ impl Connection {
         }
     }
 
-    /// Sees to one request; `permit` counts what of it was counted while it came.
-    async fn answer(&self, shard: &Rc<Shard>, request: Bytes, permit: Option<Permit>) -> Result<(), Closed> {
-        let permit = self.unless_closed(self.admit(shard, weight(shard, &request), permit)).await?;
+    /// Sees to one request; `received` counts what of it was counted while it came.
+    async fn answer(&self, shard: &Rc<Shard>, request: Bytes, received: Option<Permit>) -> Result<(), Closed> {
+        // From here on it is not the client that is waited for.
+        self.let_go(received.as_ref().map_or(0, Permit::count));
+        let permit = self.unless_closed(self.admit(shard, weight(shard, &request))).await?;
+        drop(received);
+        // Produces wait for the disk; whatever else is held back waits for clients.
+        let waits = if is_for(ottla_wire::ApiKey::Produce, &request) { 0 } else { permit.count() };
+        self.hold(waits);
         let answer = self.unless_closed(dispatch::dispatch(shard, self, request)).await??;
+        self.let_go(waits);
         let held = match &answer {
             Answer::Ready(pieces) => {
                 let bytes = pieces.iter().map(|piece| piece.as_ref().len() as u64).sum();
                 self.unsent.set(self.unsent.get() + bytes);
-                self.held.set(self.held.get() + bytes);
+                self.hold(bytes);
                 Some(shard.answer_memory.hold(bytes))
             }
             Answer::Coming(_) => None,
@@ -321,28 +337,13 @@ impl Connection {
         }
     }
 
-    /// Waits until the connection and the shard may take one more request that counts `weight`, of which `permit` is taken.
-    async fn admit(&self, shard: &Rc<Shard>, weight: u64, permit: Option<Permit>) -> Permit {
+    /// Waits until the connection and the shard may take one more request that counts `weight`.
+    async fn admit(&self, shard: &Rc<Shard>, weight: u64) -> Permit {
         while self.queue.borrow().len() >= REQUESTS_IN_FLIGHT_MAX || self.unsent.get() >= ANSWER_BYTES_QUEUED_MAX {
             self.changed.wait().await;
         }
         shard.answer_memory.room().await;
-        let taken = permit.as_ref().map_or(0, Permit::count);
-        let mut all = self.take_memory(shard, weight.saturating_sub(taken)).await;
-        if let Some(permit) = permit {
-            all.absorb(permit);
-        }
-        all
-    }
-
-    /// Takes `bytes` of the memory for requests, waiting for them.
-    async fn take_memory(&self, shard: &Shard, bytes: u64) -> Permit {
-        let permit = match shard.request_memory.try_acquire(bytes) {
-            Some(permit) => permit,
-            None => shard.request_memory.acquire(bytes).await,
-        };
-        self.held.set(self.held.get() + permit.count());
-        permit
+        take(&shard.request_memory, weight).await
     }
 
     async fn write(self: Rc<Self>, shard: Rc<Shard>) {
@@ -383,7 +384,8 @@ impl Connection {
         for (permit, held) in counted.drain(..) {
             let unsent = held.as_ref().map_or(0, HeldAnswer::bytes);
             self.unsent.set(self.unsent.get() - unsent);
-            self.held.set(self.held.get() - unsent - permit.count());
+            self.let_go(unsent);
+            drop(permit);
         }
     }
 
@@ -427,13 +429,24 @@ impl Connection {
 
 /// What a request counts in the shard's memory: its bytes, and those that it is decoded into.
 fn weight(shard: &Shard, request: &Bytes) -> u64 {
-    const BORROWED: [[u8; 2]; 2] =
-        [ottla_wire::ApiKey::Produce.code().to_be_bytes(), ottla_wire::ApiKey::Fetch.code().to_be_bytes()];
     let bytes = request.len() as u64;
-    match request.first_chunk() {
-        Some(api) if BORROWED.contains(api) => bytes,
-        // Half at most: more would have to wait until nobody else holds anything.
-        _ => (bytes * DECODED_WEIGHT).min(shard.request_memory.total() / 2).max(bytes),
+    if is_for(ottla_wire::ApiKey::Produce, request) || is_for(ottla_wire::ApiKey::Fetch, request) {
+        return bytes;
+    }
+    // Half at most: more would have to wait until nobody else holds anything.
+    (bytes * DECODED_WEIGHT).min(shard.request_memory.total() / 2).max(bytes)
+}
+
+/// Whether a request is for this API.
+fn is_for(api: ottla_wire::ApiKey, request: &Bytes) -> bool {
+    request.starts_with(&api.code().to_be_bytes())
+}
+
+/// Takes `bytes` of a budget, waiting for them.
+async fn take(memory: &Semaphore, bytes: u64) -> Permit {
+    match memory.try_acquire(bytes) {
+        Some(permit) => permit,
+        None => memory.acquire(bytes).await,
     }
 }
 
@@ -454,8 +467,7 @@ impl Frames {
                 let max = shard.settings.borrow().network.request_bytes_max as usize;
                 let length = frame::length(*field, max).map_err(Closed::Invalid)?;
                 let whole = length + frame::LENGTH_BYTES;
-                let permit =
-                    if self.buffer.len() < whole { Some(self.fill(connection, shard, whole).await?) } else { None };
+                let permit = if self.buffer.len() < whole { self.fill(connection, shard, whole).await? } else { None };
                 self.expect(whole);
                 let mut content = self.buffer.split_to(whole);
                 let _ = content.split_to(frame::LENGTH_BYTES);
@@ -495,18 +507,25 @@ impl Frames {
         Ok(())
     }
 
-    /// Receives until `whole` bytes are there. Memory is taken as the bytes arrive, not as the length promises; a little of
-    /// it on trust while there is plenty.
-    async fn fill(&mut self, connection: &Connection, shard: &Rc<Shard>, whole: usize) -> Result<Permit, Closed> {
-        let memory = &shard.request_memory;
-        let mut permit = connection.take_memory(shard, self.buffer.len() as u64).await;
+    /// Receives until `whole` bytes are there.
+    async fn fill(
+        &mut self,
+        connection: &Connection,
+        shard: &Rc<Shard>,
+        whole: usize,
+    ) -> Result<Option<Permit>, Closed> {
+        let mut permit = None;
+        if whole > RECEIVE_BYTES_UNCOUNTED {
+            // All of it at once: parts could leave everybody waiting for the rest. A client that then does not send is closed
+            // when others wait.
+            let taken = take(&shard.receive_memory, whole as u64).await;
+            connection.hold(taken.count());
+            permit = Some(taken);
+        }
         while self.buffer.len() < whole {
             let missing = whole - self.buffer.len();
-            let plenty = memory.free() >= memory.total() / 2;
-            let step = missing.min(if plenty { RECEIVE_BYTES_TRUSTED } else { RECEIVE_BYTES_SHORT });
-            // The longest frame is as long as all memory, but for the bytes of its length.
-            let counted = (step as u64).min(memory.total() - permit.count());
-            permit.absorb(connection.take_memory(shard, counted).await);
+            // Pages are taken as bytes arrive, not as the length promises.
+            let step = missing.min(self.buffer.len().max(RECEIVE_BYTES_STEP));
             self.buffer.reserve(step);
             let (result, buffer) = connection.socket.receive_all(std::mem::take(&mut self.buffer), step).await;
             self.buffer = buffer;

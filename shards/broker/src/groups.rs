@@ -136,6 +136,18 @@ pub(crate) fn keeper(shard: &Shard, group: &str) -> Option<TopicPartition> {
     Some(TopicPartition::new(topic.id, PartitionIndex::new(partition_of(group, partitions))))
 }
 
+/// Bytes that the groups of a shard may take together.
+const MEMORY_BYTES_MAX: usize = 512 << 20;
+/// What each partition of `__consumer_offsets` may have of it at least.
+const MEMORY_BYTES_MIN: usize = 32 << 20;
+
+/// A partition's share of the memory for groups.
+fn memory_of_one(shard: &Shard) -> usize {
+    let partitions = shard.image().topic_named(CONSUMER_OFFSETS).map_or(1, |topic| topic.partitions.len());
+    let here = partitions.div_ceil(shard.links.shards()).max(1);
+    (MEMORY_BYTES_MAX / here).max(MEMORY_BYTES_MIN)
+}
+
 /// The broker's settings as a coordinator wants them.
 fn settings(shard: &Shard) -> Settings {
     let settings = shard.settings();
@@ -147,6 +159,7 @@ fn settings(shard: &Shard) -> Settings {
         session_timeout_ms_max: short(groups.session_timeout_max),
         initial_rebalance_delay_ms: millis(groups.initial_rebalance_delay),
         members_max: groups.members_max as usize,
+        memory_bytes_max: memory_of_one(shard),
         offset_metadata_max: groups.offset_metadata_bytes_max as usize,
         offsets_retention_ms: i64::try_from(millis(groups.offsets_retention)).unwrap_or(i64::MAX),
         retention_check_interval_ms: millis(groups.offsets_retention_check_interval),

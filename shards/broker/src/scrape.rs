@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use ottla_reactor::{busy, monotonic, ring_counters, sleep};
+use ottla_reactor::{Semaphore, busy, monotonic, ring_counters, sleep};
 
 use crate::metrics::{PartitionGauges, Snapshot, StoreSnapshot};
 use crate::shard::Shard;
@@ -13,7 +13,8 @@ impl Shard {
     pub(crate) fn scrape(&self) -> Snapshot {
         self.metrics.queues.fetch_sessions.set(self.sessions.len() as i64);
         self.metrics.queues.mesh.set(self.links.waiting() as i64);
-        self.metrics.queues.bytes.set((self.request_memory.total() - self.request_memory.free()) as i64);
+        let taken = |memory: &Semaphore| memory.total() - memory.free();
+        self.metrics.queues.bytes.set((taken(&self.request_memory) + taken(&self.receive_memory)) as i64);
         self.metrics.queues.answer_bytes.set(self.answer_memory.held() as i64);
         let queued = self.connections.borrow().values().map(|connection| connection.queued()).sum::<usize>();
         self.metrics.queues.requests.set(queued as i64);

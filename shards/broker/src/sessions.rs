@@ -11,6 +11,9 @@ use ottla_wire::fetch::FetchPartition;
 /// A session that was not used for so long gives way to a new one (`FetchSession.scala`).
 const EVICT_AFTER: Duration = Duration::from_secs(120);
 
+/// Bytes that the sessions of one shard may take together: some 250,000 partitions. Kafka bounds only the number of sessions.
+const BYTES_MAX: usize = 32 << 20;
+
 /// A partition of a session, or of a fetch without one.
 #[derive(Clone, Debug)]
 pub(crate) struct Wanted {
@@ -32,6 +35,11 @@ pub(crate) struct Told {
 }
 
 impl Wanted {
+    /// About what it takes; a name that several share is counted for each.
+    fn bytes(&self) -> usize {
+        size_of::<Wanted>() + self.name.len()
+    }
+
     pub(crate) fn is(&self, name: &str, id: TopicId, index: PartitionIndex) -> bool {
         self.asked.index == index && self.id == id && (id != TopicId::ZERO || &*self.name == name)
     }
@@ -48,19 +56,32 @@ pub(crate) struct Session {
     last_used: Instant,
 }
 
+impl Session {
+    fn bytes(&self) -> usize {
+        size_of::<Session>() + self.wanted.iter().map(Wanted::bytes).sum::<usize>()
+    }
+}
+
 /// The sessions that were opened on this shard.
 ///
 /// *Lives on:* each shard.
 pub(crate) struct Sessions {
     shard: ShardId,
     open: RefCell<HashMap<i32, Session>>,
+    /// What they take together, those under way left out.
+    bytes: Cell<usize>,
     random: Cell<u64>,
 }
 
 impl Sessions {
     pub(crate) fn new(shard: ShardId) -> Sessions {
         let seed = uuid::Uuid::new_v4().as_u64_pair().0 | 1;
-        Sessions { shard, open: RefCell::default(), random: Cell::new(seed ^ shard.index() as u64) }
+        Sessions {
+            shard,
+            open: RefCell::default(),
+            bytes: Cell::new(0),
+            random: Cell::new(seed ^ shard.index() as u64),
+        }
     }
 
     /// How many are open.
@@ -75,22 +96,38 @@ impl Sessions {
 
     /// Opens a session if there is room among `max`; its number, or 0 for none.
     pub(crate) fn open(&self, wanted: Vec<Wanted>, by_id: bool, now: Instant, max: usize, shards: usize) -> i32 {
-        let mut open = self.open.borrow_mut();
-        if open.len() >= max {
-            let oldest =
-                open.iter().min_by_key(|(_, session)| session.last_used).map(|(id, session)| (*id, session.last_used));
-            match oldest {
-                Some((id, used)) if now.duration_since(used) > EVICT_AFTER => drop(open.remove(&id)),
-                _ => return 0,
-            }
+        let session = Session { epoch: 1, by_id, wanted, last_used: now };
+        let full = || self.len() >= max || self.bytes.get() + session.bytes() > BYTES_MAX;
+        if full() {
+            self.evict_oldest(now);
+        }
+        if full() {
+            return 0;
         }
         loop {
             let id = self.number(shards);
-            if id != 0 && !open.contains_key(&id) {
-                open.insert(id, Session { epoch: 1, by_id, wanted, last_used: now });
+            if id != 0 && !self.open.borrow().contains_key(&id) {
+                self.keep(id, session);
                 return id;
             }
         }
+    }
+
+    fn evict_oldest(&self, now: Instant) {
+        let oldest = {
+            let open = self.open.borrow();
+            open.iter().min_by_key(|(_, session)| session.last_used).map(|(id, session)| (*id, session.last_used))
+        };
+        if let Some((id, used)) = oldest
+            && now.duration_since(used) > EVICT_AFTER
+        {
+            self.close(id);
+        }
+    }
+
+    fn keep(&self, id: i32, session: Session) {
+        self.bytes.set(self.bytes.get() + session.bytes());
+        self.open.borrow_mut().insert(id, session);
     }
 
     /// A number that leads back to this shard.
@@ -107,13 +144,17 @@ impl Sessions {
 
     /// Takes a session out while its fetch runs.
     pub(crate) fn take(&self, id: i32) -> Option<Session> {
-        self.open.borrow_mut().remove(&id)
+        let session = self.open.borrow_mut().remove(&id)?;
+        self.bytes.set(self.bytes.get() - session.bytes());
+        Some(session)
     }
 
-    /// Puts a session back.
+    /// Puts a session back, unless it has grown beyond what there is room for: then its client will open another.
     pub(crate) fn put(&self, id: i32, mut session: Session, now: Instant) {
         session.last_used = now;
-        self.open.borrow_mut().insert(id, session);
+        if self.bytes.get() + session.bytes() <= BYTES_MAX {
+            self.keep(id, session);
+        }
     }
 
     /// Whether the number is that of an open session, and its epoch.
@@ -123,6 +164,7 @@ impl Sessions {
 
     /// Closes a session.
     pub(crate) fn close(&self, id: i32) {
-        self.open.borrow_mut().remove(&id);
+        // It ends here.
+        drop(self.take(id));
     }
 }

@@ -44,6 +44,9 @@ pub(crate) struct Shard {
     pub(crate) sessions: Sessions,
     pub(crate) groups: crate::groups::Shell,
     pub(crate) metrics: Metrics,
+    /// Bytes of long requests of which not all has come. Apart from those in work, so that a frame that never ends is in
+    /// nobody's way but that of other long ones.
+    pub(crate) receive_memory: Semaphore,
     /// Bytes of requests that are under way.
     pub(crate) request_memory: Semaphore,
     /// Bytes of answers that were not sent yet.
@@ -95,6 +98,7 @@ impl Shard {
             hosts: Hosts::default(),
             groups: crate::groups::Shell::default(),
             metrics: Metrics::default(),
+            receive_memory: Semaphore::new(parts.request_memory_bytes),
             request_memory: Semaphore::new(parts.request_memory_bytes),
             answer_memory: AnswerMemory::new(parts.answer_memory_bytes),
             produce_scratch: RefCell::default(),

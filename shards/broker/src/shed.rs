@@ -1,7 +1,7 @@
 //! Memory that clients can make a shard hold, and who has to go when it is short.
 //!
-//! Requests are counted in the shard's budget as they are received, answers from when they are made until they are sent.
-//! Reaching either budget makes everybody wait. That ends soon if those who hold the memory go on; a connection that holds
+//! Long requests are counted as they are received, all of them while they are in work, answers from when they are made until
+//! they are sent; each in a budget of the shard. Reaching one makes others wait. That ends soon if those who hold the memory go on; a connection that holds
 //! some and hardly moves meanwhile is closed, the largest first. While memory suffices nobody is closed, however slow.
 
 use std::cell::Cell;
@@ -15,9 +15,11 @@ use crate::connection::Connection;
 use crate::shard::Shard;
 
 /// How often it is looked whether memory is short.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How long a connection may hold memory that others wait for without moving [`MOVED_BYTES_MIN`].
-pub(crate) const STALLED_AFTER: Duration = Duration::from_secs(5);
+const STALLED_AFTER: Duration = Duration::from_secs(2);
+/// Who holds less is left alone: waiting for records is no offence.
+const HELD_BYTES_MIN: u64 = 1 << 10;
 /// Bytes, in either direction, that count as moving.
 const MOVED_BYTES_MIN: u64 = 64 << 10;
 /// One fetch takes at most this part of what is free for answers.
@@ -126,7 +128,9 @@ pub(crate) async fn shed(shard: Rc<Shard>) {
     let mut seen: HashMap<u64, Seen> = HashMap::new();
     loop {
         sleep(LOOK_EVERY).await;
-        if !shard.request_memory.is_short() && !shard.answer_memory.is_short() {
+        let short =
+            shard.request_memory.is_short() || shard.receive_memory.is_short() || shard.answer_memory.is_short();
+        if !short {
             seen.clear();
             continue;
         }
@@ -139,7 +143,7 @@ fn stalled(shard: &Shard, seen: &mut HashMap<u64, Seen>, now: Instant) -> Vec<(u
     let connections = shard.connections.borrow();
     seen.retain(|number, _| connections.contains_key(number));
     let mut found = Vec::new();
-    for (number, connection) in connections.iter().filter(|(_, connection)| connection.held() > 0) {
+    for (number, connection) in connections.iter().filter(|(_, connection)| connection.held() >= HELD_BYTES_MIN) {
         let moved = connection.moved();
         let last = seen.entry(*number).or_insert(Seen { since: now, moved });
         if moved.saturating_sub(last.moved) >= MOVED_BYTES_MIN {
@@ -152,9 +156,9 @@ fn stalled(shard: &Shard, seen: &mut HashMap<u64, Seen>, now: Instant) -> Vec<(u
     found
 }
 
-/// Closes until a quarter of both budgets is on its way back.
+/// Closes until a quarter of a budget is on its way back.
 fn close_some(shard: &Shard, stalled: Vec<(u64, Rc<Connection>)>) {
-    let enough = (shard.request_memory.total() + shard.answer_memory.limit) / 4;
+    let enough = shard.request_memory.total().max(shard.answer_memory.limit) / 4;
     let mut freed = 0;
     for (held, connection) in stalled {
         if freed >= enough {

@@ -15,6 +15,9 @@ impl Groups {
         if let Err(error) = self.check_commit(&request) {
             return self.reply(token, Reply::Commit(request.all(error)));
         }
+        if !self.has_room_for(request.bytes()) {
+            return self.reply(token, Reply::Commit(request.all(ErrorCode::CoordinatorNotAvailable)));
+        }
         if !self.groups.contains_key(request.group.as_str()) {
             // A consumer without membership keeps its offsets in a group of no members.
             self.create(&request.group);

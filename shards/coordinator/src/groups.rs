@@ -7,6 +7,7 @@ use ottla_units::{ErrorCode, Offset, Timestamp, TopicId};
 use crate::effect::{Append, AppendId, Effects, Record, Reply};
 use crate::event::{Event, Now, Protocol, Request, Token};
 use crate::group::Group;
+use crate::room::Room;
 use crate::settings::Settings;
 use crate::timers::{Alarm, Timers};
 
@@ -21,6 +22,7 @@ pub struct Groups {
     pub(crate) now: Now,
     /// Where a turn of expiry that grew too long goes on.
     pub(crate) retention_from: Option<Rc<str>>,
+    pub(crate) room: Room,
     out: Outbox,
     /// The last append asked for.
     appended: AppendId,
@@ -176,6 +178,7 @@ impl Groups {
             timers: Timers::default(),
             now: Now { wall: Timestamp::new(0), uptime_ms: 0 },
             retention_from: None,
+            room: Room::default(),
             out: Outbox::default(),
             appended: AppendId::default(),
             pending: VecDeque::new(),

@@ -20,6 +20,10 @@ impl Groups {
         if let Err(error) = self.check_join(&request) {
             return self.reply(token, Reply::Join(JoinReply::error(error, request.member)));
         }
+        if !self.has_room_for(request.bytes()) {
+            return self
+                .reply(token, Reply::Join(JoinReply::error(ErrorCode::CoordinatorNotAvailable, request.member)));
+        }
         let is_new_group = !self.groups.contains_key(request.group.as_str());
         let id = request.group.clone();
         if is_new_group {

@@ -41,6 +41,7 @@ pub use subscription::subscribed_topics;
 mod group;
 mod member;
 mod offsets;
+mod room;
 pub use offsets::Committed;
 mod timers;
 

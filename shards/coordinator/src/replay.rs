@@ -54,6 +54,7 @@ impl Groups {
 
     /// The log has been read: members have their whole session to be heard of, groups above the limit shrink.
     pub(crate) fn loaded(&mut self) {
+        self.take_stock();
         let ids: Vec<Rc<str>> = self.groups.keys().cloned().collect();
         for id in ids {
             let Some((group, mut turn)) = self.group(&id) else { continue };

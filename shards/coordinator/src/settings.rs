@@ -9,6 +9,8 @@ pub struct Settings {
     pub initial_rebalance_delay_ms: u64,
     /// `group.max.size`
     pub members_max: usize,
+    /// Bytes that the groups of one partition may take; see the crate's `room`.
+    pub memory_bytes_max: usize,
     /// `offset.metadata.max.bytes`, counted as Kafka counts it: in UTF-16 units.
     pub offset_metadata_max: usize,
     /// `offsets.retention.minutes`, in milliseconds.
@@ -25,6 +27,7 @@ impl Default for Settings {
             session_timeout_ms_max: 1_800_000,
             initial_rebalance_delay_ms: 3_000,
             members_max: i32::MAX as usize,
+            memory_bytes_max: 64 << 20,
             offset_metadata_max: 4_096,
             offsets_retention_ms: 7 * 24 * 60 * 60 * 1000,
             retention_check_interval_ms: 600_000,

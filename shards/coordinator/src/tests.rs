@@ -11,6 +11,7 @@ mod commits;
 mod formats;
 mod members;
 mod rebalances;
+mod room;
 
 /// A partition's groups with a log, a clock and all answers so far.
 pub(crate) struct Bench {

@@ -193,12 +193,6 @@ impl Permit {
         self.count
     }
 
-    /// Takes over the permits of `other`, which must be of the same semaphore.
-    pub fn absorb(&mut self, mut other: Permit) {
-        debug_assert!(Rc::ptr_eq(&self.budget, &other.budget), "permits of two budgets");
-        self.count += std::mem::take(&mut other.count);
-    }
-
     /// Gives back all but `keep` permits now.
     pub fn shrink_to(&mut self, keep: u64) {
         if keep < self.count {
