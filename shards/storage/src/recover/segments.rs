@@ -150,7 +150,11 @@ impl<'a> Examination<'a> {
             (active.index.stored, active.index.stored_times) = (entries, times);
             active.index.last_time = last.map_or(Timestamp::NONE, |entry| entry.timestamp);
             segment.bytes = u64::from(entry.position);
-            segment.latest = self.floor.latest;
+            // Not the mark's: that may know of batches which were appended behind what it counts, and never became durable.
+            segment.latest = last.map_or(Latest::NONE, |entry| Latest {
+                timestamp: entry.timestamp,
+                offset: base.plus(i64::from(entry.offset)),
+            });
             return Ok(Scanning { segment, active, epochs, end: None, interval });
         }
         Ok(self.begin_afresh(base, epochs))
