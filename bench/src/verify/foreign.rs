@@ -8,13 +8,14 @@ use std::process::{Command, Stdio};
 use crate::error::{BenchError, During, Result};
 
 /// Files given to the tool at once: it starts a virtual machine each time.
-const FILES_AT_ONCE: usize = 200;
+const FILES_AT_ONCE: usize = 1000;
 /// The tool refuses larger batches.
 const BATCH_BYTES_MAX: &str = "67108864";
 /// Complaints kept in words.
 const WORDS_MAX: usize = 20;
 /// What the tool says when something is wrong (`kafka.tools.DumpLogSegments`).
-const COMPLAINTS: [&str; 8] = [
+const COMPLAINTS: [&str; 9] = [
+    "The following indexed offsets are not found",
     "isvalid: false",
     "Found ",
     "Mismatches in",
@@ -124,11 +125,22 @@ fn read(files: &[PathBuf], command: &str, report: &mut Report) -> Result<()> {
         .args(["--deep-iteration", "--max-message-size", BATCH_BYTES_MAX, "--files", &names.join(",")])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::inherit())
+        .stderr(Stdio::piped())
         .spawn()
         .during(during)?;
+    // What it complains about goes to the other stream.
+    let errors = child.stderr.take();
+    let complaints = std::thread::spawn(move || {
+        let mut report = Report::default();
+        let lines = errors.into_iter().flat_map(|errors| BufReader::new(errors).lines().map_while(std::io::Result::ok));
+        lines.for_each(|line| report.complain(line));
+        report
+    });
     if let Some(output) = child.stdout.take() {
         BufReader::new(output).lines().map_while(std::io::Result::ok).for_each(|line| report.take(&line));
+    }
+    if let Ok(said) = complaints.join() {
+        said.words.into_iter().for_each(|words| report.complain(words));
     }
     let status = child.wait().during(during)?;
     if !status.success() {
