@@ -18,5 +18,8 @@ pub mod admin;
 // Who decides what the cluster is.
 pub mod controller;
 
+// A data folder without a broker.
+pub mod offline;
+
 // The process, from its configuration to its last checkpoint.
 pub mod server;

@@ -100,6 +100,15 @@ impl Identity {
         }
     }
 
+    /// Reads the file at `path`.
+    ///
+    /// # Errors
+    /// It is not there, or says what cannot be.
+    pub fn read(path: &Path) -> Result<Identity, IdentityError> {
+        let text = fs::read_to_string(path).map_err(|error| IdentityError::Io { path: path.to_owned(), error })?;
+        Identity::parse(path, &text)
+    }
+
     fn parse(path: &Path, text: &str) -> Result<Identity, IdentityError> {
         let value = |key: &'static str| {
             let lines = text.lines().filter_map(|line| line.split_once('='));
@@ -123,8 +132,11 @@ impl Identity {
         Err(IdentityError::OtherNode { path: path.to_owned(), found: self.node_id, expected })
     }
 
-    /// Beside, then renamed: the file is whole or not there.
-    fn write(&self, path: &Path) -> io::Result<()> {
+    /// Writes it beside, then renames it: the file is whole or not there.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn write(&self, path: &Path) -> io::Result<()> {
         let beside = path.with_extension("properties.unfinished");
         let mut file = File::create(&beside)?;
         write!(

@@ -77,6 +77,30 @@ impl std::fmt::Display for LogError {
 
 impl std::error::Error for LogError {}
 
+impl LogError {
+    /// Which file it is about, and the place in it, in bytes.
+    pub fn place(&self) -> (Option<&Path>, u64) {
+        match self {
+            LogError::Io { path, .. }
+            | LogError::Misfit { path, .. }
+            | LogError::Incomplete { path }
+            | LogError::NoSnapshot { path } => (Some(path), 0),
+            LogError::Damaged { path, error } => match error {
+                FrameError::Damaged { offset, .. }
+                | FrameError::WrongSequence { offset, .. }
+                | FrameError::Unreadable { offset } => (Some(path), *offset as u64),
+                _ => (Some(path), 0),
+            },
+            LogError::Poisoned => (None, 0),
+        }
+    }
+
+    /// Whether a newer Ottla wrote the file.
+    pub fn is_newer_format(&self) -> bool {
+        matches!(self, LogError::Damaged { error: FrameError::NewerFormat { .. }, .. })
+    }
+}
+
 fn io_error<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> LogError + use<'a> {
     move |error| LogError::Io { action, path: path.to_owned(), error }
 }
@@ -334,4 +358,104 @@ fn write_atomically(folder: &Path, path: &Path, bytes: &[u8]) -> Result<(), LogE
 
 fn sync_folder(folder: &Path) -> Result<(), LogError> {
     File::open(folder).and_then(|file| file.sync_all()).map_err(io_error("flush", folder))
+}
+
+/// What a folder's metadata files say, as far as they are sound.
+#[derive(Default, Debug)]
+pub struct Surveyed {
+    /// What they make of an empty image.
+    pub image: Image,
+    /// What is wrong with them.
+    pub problems: Vec<LogError>,
+    /// A log that ends in a frame that was never finished, and so never answered.
+    pub torn: Option<PathBuf>,
+}
+
+/// Reads the metadata in `folder` and changes nothing.
+///
+/// # Errors
+/// The folder cannot be listed.
+pub fn survey(folder: &Path) -> io::Result<Surveyed> {
+    let mut found = Surveyed::default();
+    if !folder.is_dir() {
+        found.problems.push(LogError::NoSnapshot { path: folder.to_owned() });
+        return Ok(found);
+    }
+    let files = match Files::list(folder) {
+        Ok(files) => files,
+        Err(LogError::Io { error, .. }) => return Err(error),
+        Err(other) => return Err(io::Error::other(other.to_string())),
+    };
+    let first = files.snapshots.last().map_or(0, |snapshot| snapshot + 1);
+    if let Some(snapshot) = files.snapshots.last() {
+        let path = file_path(folder, *snapshot, SNAPSHOT);
+        let complete = found.take(&path, Kind::Snapshot, 0);
+        if complete == Some(false) {
+            found.problems.push(LogError::Incomplete { path });
+        }
+    }
+    let log = file_path(folder, first, LOG);
+    if files.logs.contains(&first) {
+        found.take(&log, Kind::Log, first);
+    } else {
+        // A log is begun before anything is answered.
+        found.problems.push(LogError::NoSnapshot { path: log });
+    }
+    found.problems.extend(
+        files
+            .logs
+            .iter()
+            .filter(|log| **log > first)
+            .map(|log| LogError::NoSnapshot { path: file_path(folder, *log, LOG) }),
+    );
+    Ok(found)
+}
+
+impl Surveyed {
+    /// Applies a file's records; says whether the last frame is empty, or nothing where it is damaged.
+    fn take(&mut self, path: &Path, kind: Kind, first: u64) -> Option<bool> {
+        let bytes = match fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                self.problems.push(io_error("read", path)(error));
+                return None;
+            }
+        };
+        let header = frame::file_header(kind);
+        if kind == Kind::Log && bytes.len() < header.len() && header.starts_with(&bytes) {
+            return Some(false);
+        }
+        let damaged = |error| LogError::Damaged { path: path.to_owned(), error };
+        let frames = Frames::open(&bytes, kind, first).map_err(|error| self.problems.push(damaged(error))).ok()?;
+        let mut empty = false;
+        for frame in frames {
+            match frame {
+                Ok(frame) => {
+                    empty = frame.records.is_empty();
+                    for record in &frame.records {
+                        if let Err(error) = self.image.apply(record) {
+                            self.problems.push(LogError::Misfit { path: path.to_owned(), error });
+                        }
+                    }
+                }
+                Err(FrameError::Damaged { at_end: true, .. }) if kind == Kind::Log => {
+                    self.torn = Some(path.to_owned());
+                }
+                Err(error) => {
+                    self.problems.push(damaged(error));
+                    return None;
+                }
+            }
+        }
+        Some(empty)
+    }
+}
+
+/// Writes `records` as the metadata of a folder that has none.
+///
+/// # Errors
+/// The operating system's.
+pub fn write_new(folder: &Path, records: &[Record]) -> Result<(), LogError> {
+    let (mut log, _) = MetadataLog::open(folder)?;
+    records.chunks(SNAPSHOT_FRAME_RECORDS).try_for_each(|chunk| log.append(&chunk.to_vec()))
 }

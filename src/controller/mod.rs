@@ -16,8 +16,8 @@ mod log;
 mod tests;
 
 pub use identity::{FORMAT_VERSION, Identity, IdentityError};
-pub use log::LogError;
 use log::MetadataLog;
+pub use log::{LogError, Surveyed, survey, write_new};
 
 /// Commands that may wait for the controller at once; whoever sends one more waits.
 pub const COMMANDS_WAITING_MAX: usize = 1024;

@@ -29,6 +29,9 @@ mod settings;
 // Files shown and checked.
 mod files;
 
+// Folders damaged, proved and copied.
+mod damage;
+
 // What a person watches.
 mod metrics;
 

@@ -46,14 +46,19 @@ impl Checkpoint {
             return Ok(None);
         }
         let bytes = file::read(path).await.map_err(StorageError::io(path, "read"))?;
-        let version = bytes.get(8..12).and_then(|field| field.first_chunk()).map(|field| u32::from_le_bytes(*field));
-        if let Some(found) = version.filter(|found| *found > VERSION && bytes[..4] == MAGIC) {
+        if let Some(found) = Checkpoint::newer(&bytes) {
             return Err(StorageError::NewerFormat { file: path.to_path_buf(), found, supported: VERSION });
         }
         match Checkpoint::from_bytes(&bytes) {
             Some(checkpoint) => Ok(Some(checkpoint)),
             None => Err(StorageError::corrupt(path, 0, Damage::Checkpoint)),
         }
+    }
+
+    /// The version of a file that this program is too old for.
+    pub(crate) fn newer(bytes: &[u8]) -> Option<u32> {
+        let version = bytes.get(8..12).and_then(|field| field.first_chunk()).map(|field| u32::from_le_bytes(*field));
+        version.filter(|found| *found > VERSION && bytes[..4] == MAGIC)
     }
 
     fn to_bytes(&self) -> Vec<u8> {

@@ -1,10 +1,12 @@
 //! What the files hold that only Ottla has, for people: read from their bytes, nothing changed and nothing repaired.
 
 use ottla_reactor::BLOCK;
-use ottla_units::{Offset, TopicPartition};
+use ottla_units::{TopicId, TopicPartition};
 
+use crate::LogImage;
 use crate::checkpoint::Checkpoint;
-use crate::journal::format::{Entries, FRAME_HEADER_BYTES, HeaderFound};
+pub use crate::journal::format::{ENTRY_HEADER_BYTES, FRAME_HEADER_BYTES};
+use crate::journal::format::{Entries, HeaderFound};
 pub use crate::journal::{EntryHeader, EntryKind, FileHeader, FrameHeader, Mark};
 
 /// What a journal file is.
@@ -130,20 +132,53 @@ impl<'a> Iterator for FrameEntries<'a> {
     }
 }
 
+/// What a checkpoint file is.
+#[derive(Debug)]
+pub enum CheckpointFile {
+    /// Of a format that this program does not know.
+    Newer(u32),
+    /// Damaged, or no checkpoint.
+    Damaged,
+    /// A checkpoint.
+    Found(CheckpointFound),
+}
+
 /// What a checkpoint file knows.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub struct CheckpointFound {
     /// Which start of the broker wrote it.
     pub generation: u64,
     /// Whether that one stopped cleanly afterwards.
     pub clean: bool,
-    /// Every log: whose, its first offset, the one after its last, and its segments.
-    pub logs: Vec<(TopicPartition, Offset, Offset, usize)>,
+    /// Every log.
+    pub logs: Vec<(TopicPartition, KnownLog)>,
 }
 
-/// Looks at a checkpoint file's bytes; `None` when they are damaged or no checkpoint.
-pub fn checkpoint(bytes: &[u8]) -> Option<CheckpointFound> {
-    let found = Checkpoint::from_bytes(bytes)?;
-    let logs = found.logs.iter().map(|(key, image)| (*key, image.start, image.end, image.segments.len()));
-    Some(CheckpointFound { generation: found.generation, clean: found.clean, logs: logs.collect() })
+/// What a checkpoint knows of a log.
+#[derive(Clone, Debug)]
+pub struct KnownLog {
+    /// The log as a start would take it over.
+    pub image: LogImage,
+    /// Entries of its active segment's `.index`.
+    pub index_entries: u32,
+    /// Entries of its active segment's `.timeindex`.
+    pub time_entries: u32,
+}
+
+/// Looks at a checkpoint file's bytes.
+pub fn checkpoint(bytes: &[u8]) -> CheckpointFile {
+    if let Some(version) = Checkpoint::newer(bytes) {
+        return CheckpointFile::Newer(version);
+    }
+    let Some(found) = Checkpoint::from_bytes(bytes) else { return CheckpointFile::Damaged };
+    let logs = found.logs.into_iter().map(|(key, image)| {
+        let (index_entries, time_entries) = (image.active.index.stored, image.active.index.stored_times);
+        (key, KnownLog { image, index_entries, time_entries })
+    });
+    CheckpointFile::Found(CheckpointFound { generation: found.generation, clean: found.clean, logs: logs.collect() })
+}
+
+/// The topic that a `partition.metadata` names.
+pub fn owner(text: &str) -> Option<TopicId> {
+    crate::owner::topic(text)
 }

@@ -57,5 +57,9 @@ mod checkpoint;
 mod recover;
 pub use recover::{LogImage, RecoverOptions, Recovery, RecoveryReport, recover};
 
+// Logs written anew from batches that were found sound.
+mod rebuild;
+pub use rebuild::{Rebuild, RebuiltLog};
+
 // For people: journals and checkpoints as they lie on disk.
 pub mod inspect;

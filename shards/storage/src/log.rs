@@ -481,6 +481,20 @@ impl LogCore {
         state.take_in(&arrival, header, payload, self.settings.get().index_interval_bytes);
     }
 
+    /// Begins a segment at `base`, at or behind the log's end; what lies between is left out.
+    pub(crate) fn restore_from(&self, base: Offset) {
+        let mut state = self.state.borrow_mut();
+        state.end = base;
+        if state.last_segment().bytes > 0 {
+            return state.begin_segment();
+        }
+        let fresh = Growing::new(base, state.tail.segment_at());
+        state.active = fresh;
+        if let Some(last) = state.segments.last_mut() {
+            *last = Segment::new(base, wall_clock());
+        }
+    }
+
     /// Begins a new segment as a journal says: recovery.
     pub(crate) fn restore_roll(&self) {
         let mut state = self.state.borrow_mut();

@@ -14,6 +14,15 @@ pub(crate) fn to_file(topic: TopicId) -> String {
 
 /// Whether `text` names `topic`; `None` when it names nothing.
 pub(crate) fn names(text: &str, topic: TopicId) -> Option<bool> {
+    id(text).map(|id| id == topic.to_string())
+}
+
+/// The topic that `text` names.
+pub(crate) fn topic(text: &str) -> Option<TopicId> {
+    TopicId::parse(id(text)?)
+}
+
+fn id(text: &str) -> Option<&str> {
     let id = text.lines().find_map(|line| line.strip_prefix("topic_id:"))?.trim();
-    (!id.is_empty()).then(|| id == topic.to_string())
+    (!id.is_empty()).then_some(id)
 }

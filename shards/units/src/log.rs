@@ -123,6 +123,9 @@ impl fmt::Display for PartitionIndex {
     }
 }
 
+/// The letters of URL-safe base64 (RFC 4648, section 5).
+const URL_SAFE: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
 /// A topic's identity (KIP-516): a topic deleted and made again under its old name has another one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct TopicId([u8; 16]);
@@ -141,6 +144,21 @@ impl TopicId {
         self.0
     }
 
+    /// From how Kafka prints it: 22 letters of URL-safe base64.
+    pub fn parse(text: &str) -> Option<TopicId> {
+        let letters = text.as_bytes();
+        if letters.len() != 22 {
+            return None;
+        }
+        let mut bits: u128 = 0;
+        for (place, letter) in letters.iter().enumerate() {
+            let value = URL_SAFE.iter().position(|known| known == letter)? as u128;
+            // The last letter has four bits more than are left.
+            bits = if place < 21 { bits << 6 | value } else { bits << 2 | value >> 4 };
+        }
+        Some(TopicId(bits.to_be_bytes()))
+    }
+
     /// Whether it is the id that stands for none.
     pub fn is_zero(self) -> bool {
         self == TopicId::ZERO
@@ -150,12 +168,11 @@ impl TopicId {
 /// Kafka prints ids as 22 characters of URL-safe base64 without padding (`org.apache.kafka.common.Uuid`).
 impl fmt::Display for TopicId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
         let bits = u128::from_be_bytes(self.0);
         for i in 0..22 {
             // 21 groups of six bits from the top, then the last two bits padded with zeros.
             let index = if i < 21 { (bits >> (122 - 6 * i)) & 63 } else { (bits << 4) & 63 };
-            write!(f, "{}", char::from(ALPHABET[index as usize]))?;
+            write!(f, "{}", char::from(URL_SAFE[index as usize]))?;
         }
         Ok(())
     }

@@ -4,7 +4,9 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use ottla_batch::Batch;
-use ottla_storage::inspect::{self, EntryContent, EntryHeader, FrameEntries, FrameFound, FrameHeader, Journal};
+use ottla_storage::inspect::{
+    self, CheckpointFile, EntryContent, EntryHeader, FrameEntries, FrameFound, FrameHeader, Journal,
+};
 
 use super::row::{More, Row, Rows};
 use super::segment::batch_row;
@@ -36,13 +38,13 @@ pub(super) fn dump(path: &Path, rows: &mut Rows<impl Write>) -> io::Result<()> {
     Ok(())
 }
 
-pub(super) const DAMAGED_HEADER: &str = "the first block does not verify";
+const DAMAGED_HEADER: &str = "the first block does not verify";
 
-pub(super) fn newer(version: u32) -> String {
+fn newer(version: u32) -> String {
     format!("format version {version}, which this program does not know")
 }
 
-pub(super) fn damaged_frame(next: usize) -> String {
+fn damaged_frame(next: usize) -> String {
     format!("a frame that does not verify, though a good one follows at {next}")
 }
 
@@ -90,17 +92,25 @@ fn entry_row(entry: &EntryHeader, content: &EntryContent<'_>) -> Row {
 
 /// Prints a checkpoint.
 pub(super) fn dump_checkpoint(path: &Path, rows: &mut Rows<impl Write>) -> io::Result<()> {
-    let Some(found) = inspect::checkpoint(&std::fs::read(path)?) else {
-        return rows.damage(path, 0, "no checkpoint, or a damaged one").map(drop);
+    let found = match inspect::checkpoint(&std::fs::read(path)?) {
+        CheckpointFile::Found(found) => found,
+        CheckpointFile::Newer(version) => return rows.damage(path, 0, &newer(version)).map(drop),
+        CheckpointFile::Damaged => return rows.damage(path, 0, "no checkpoint, or a damaged one").map(drop),
     };
     let head = Row::new("checkpoint").with("generation", found.generation).with("clean", found.clean);
     let mut more = rows.put(head.with("logs", found.logs.len()))?;
-    for (key, start, end, segments) in found.logs {
+    for (key, known) in found.logs {
         if more == More::Enough {
             break;
         }
         let row = Row::new("log").with("topic_id", key.topic.to_string()).with("partition", key.partition.get());
-        more = rows.put(row.with("start", start.get()).with("end", end.get()).with("segments", segments))?;
+        more = rows.put(
+            row.with("start", known.image.start.get())
+                .with("end", known.image.end.get())
+                .with("segments", known.image.segments.len())
+                .with("index_entries", known.index_entries)
+                .with_some("snapshot", known.image.snapshot.map(|(offset, _)| offset.get())),
+        )?;
     }
     Ok(())
 }

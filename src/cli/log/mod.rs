@@ -1,6 +1,6 @@
 //! `ottla log`: the files of a data folder, read without a broker and left as they are.
 
-use std::io::{BufWriter, Write};
+use std::io::BufWriter;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -16,14 +16,17 @@ mod journal;
 mod segment;
 mod side;
 
-// All of them together.
+// All of them together: proved, or copied as far as they are sound.
+mod bar;
+mod salvage;
 mod verify;
 
 /// Look into the files of a data folder
 #[derive(Subcommand, Debug)]
 pub(super) enum Log {
     Dump(Dump),
-    Verify(Verify),
+    Verify(verify::Verify),
+    Salvage(salvage::Salvage),
 }
 
 impl Log {
@@ -31,6 +34,7 @@ impl Log {
         match self {
             Log::Dump(command) => command.run(),
             Log::Verify(command) => command.run(),
+            Log::Salvage(command) => command.run(),
         }
     }
 }
@@ -78,49 +82,6 @@ impl Dump {
             0 => Ok(()),
             _ => Err(Failure::runtime(format!("{} of damage, named above", counted(damaged, "place")))
                 .next("stop the broker and check everything: ottla log verify DIR")),
-        }
-    }
-}
-
-/// Check every file of a data folder; repairs nothing
-#[derive(Args, Debug)]
-#[command(after_help = "\
-Examples:
-  ottla log verify data
-  ottla log verify data --journal /nvme/ottla-journal
-  ottla log verify data --quiet && echo all is well
-
-Checked: every batch's length, checksum, counts and offsets, every record of it, that offsets ascend without gaps over segments, that each
-index entry points at a batch, every checksum of snapshots, checkpoints and journal frames. While a broker runs on the folder, what it is
-writing just now may look unfinished. Exit status 1 when anything is damaged; each place is named by file and position.")]
-pub(super) struct Verify {
-    /// The data folder, as given to `ottla start --data`
-    #[arg(value_name = "DIR", default_value = "data")]
-    folder: PathBuf,
-    /// The journals' folder, if it is not in the data folder (ottla.journal.dir)
-    #[arg(long, value_name = "DIR")]
-    journal: Option<PathBuf>,
-    /// Only say what is damaged
-    #[arg(short, long)]
-    quiet: bool,
-}
-
-impl Verify {
-    fn run(&self) -> Result<(), Failure> {
-        let journal = self.journal.clone().unwrap_or_else(|| self.folder.join("journal"));
-        let report = verify::folder(&self.folder, &journal)?;
-        let mut out = std::io::stdout().lock();
-        for damage in &report.damage {
-            writeln!(out, "{damage}")?;
-        }
-        if !self.quiet {
-            writeln!(out, "{}", report.summary())?;
-        }
-        match report.damage.len() as u64 {
-            0 => Ok(()),
-            count => Err(Failure::runtime(format!("{} of damage, named above", counted(count, "place"))).next(
-                "keep a copy of the folder; what is damaged in one partition leaves the others whole, and a broker serves them",
-            )),
         }
     }
 }

@@ -1,257 +1,145 @@
-//! Every file of a data folder, checked and left as it is.
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
 
-use std::fmt;
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use clap::Args;
 
-use ottla_partition::ProducerTable;
-use ottla_storage::inspect::{self, FrameFound, Journal};
-use ottla_storage::{INDEX_ENTRY_BYTES, IndexEntry, SegmentFile, TIME_ENTRY_BYTES, TimeEntry};
-use ottla_units::Timestamp;
-
-use super::journal::{DAMAGED_HEADER, damaged_frame, newer};
-use super::segment::{Found, Walk, fault};
-use super::side::unreadable;
+use super::bar::Bar;
+use super::row::{Row, Rows};
 use crate::cli::Failure;
 use crate::cli::text::counted;
+use crate::offline::{self, Finding, Folder, OpenError, Verified};
 
-/// A place that is not as it should be.
-pub(super) struct Damage {
-    file: PathBuf,
-    position: u64,
-    what: String,
+/// Prove every file of a data folder; repairs nothing
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  ottla log verify data
+  ottla log verify data --journal /nvme/ottla-journal
+  ottla log verify data --quiet && echo sound
+  ottla log verify data --json | jq 'select(.kind == \"finding\")'
+
+No broker may run on the folder. Checked, several partitions at once: every batch's checksum, counts and offsets, every record in it,
+unpacked; that offsets go on over segments, and from segments to journal; each entry of both indexes; producers' states against the
+batches; leaderships; checkpoints; journal frames; the metadata log; meta.properties. Exit status 0: sound. 1: something is not, named
+by file and position, with what to do next.")]
+pub(in crate::cli) struct Verify {
+    /// The data folder, as given to `ottla start --data`
+    #[arg(value_name = "DIR", default_value = "data")]
+    folder: PathBuf,
+    /// The journals' folder, if it is not in the data folder (ottla.journal.dir)
+    #[arg(long, value_name = "DIR")]
+    journal: Option<PathBuf>,
+    /// Only say what is wrong
+    #[arg(short, long)]
+    quiet: bool,
+    /// Each line as a JSON object; the last one is the summary
+    #[arg(long)]
+    json: bool,
 }
 
-impl fmt::Display for Damage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: at {}: {}", self.file.display(), self.position, self.what)
-    }
-}
-
-/// What was looked at, and what was wrong.
-#[derive(Default)]
-pub(super) struct Report {
-    pub(super) damage: Vec<Damage>,
-    partitions: u64,
-    segments: u64,
-    batches: u64,
-    records: u64,
-    bytes: u64,
-    frames: u64,
-    torn: u64,
-    unfinished: u64,
-}
-
-impl Report {
-    pub(super) fn summary(&self) -> String {
-        let parts = [
-            counted(self.partitions, "partition"),
-            counted(self.segments, "segment"),
-            counted(self.batches, "batch"),
-            counted(self.records, "record"),
-            counted(self.bytes, "byte"),
-            counted(self.frames, "journal frame"),
-        ];
-        let mut text = format!("checked {}", parts.join(", "));
-        if self.unfinished > 0 {
-            text += &format!(
-                "\n{} not finished: the broker runs, or was killed; a start mends that from the journal",
-                counted(self.unfinished, "segment")
-            );
-        }
-        if self.torn > 0 {
-            text += &format!(
-                "\n{} not wholly written, never acknowledged: a start passes over it",
-                counted(self.torn, "last frame")
-            );
-        }
-        text
-    }
-
-    fn found(&mut self, file: &Path, position: u64, what: impl Into<String>) {
-        self.damage.push(Damage { file: file.to_owned(), position, what: what.into() });
-    }
-}
-
-/// Checks everything in a data folder and its journals' folder.
-pub(super) fn folder(data: &Path, journals: &Path) -> Result<Report, Failure> {
-    let mut report = Report::default();
-    let meta = data.join("meta.properties");
-    if !meta.is_file() {
-        let what = format!("{} is no data folder: it has no meta.properties", data.display());
-        return Err(Failure::runtime(what).next("name the folder that `ottla start --data` was given"));
-    }
-    for partition in folders(&data.join("topics"))? {
-        check_partition(&partition, &mut report).map_err(|error| unreadable(&partition, error))?;
-    }
-    for shard in folders(journals)? {
-        check_journals(&shard, &mut report).map_err(|error| unreadable(&shard, error))?;
-    }
-    for checkpoint in files(journals).map_err(|error| unreadable(journals, error))? {
-        check_checkpoint(&checkpoint, &mut report).map_err(|error| unreadable(&checkpoint, error))?;
-    }
-    Ok(report)
-}
-
-/// The folders in a folder, by name.
-fn folders(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
-    let found = listed(folder).map_err(|error| unreadable(folder, error))?;
-    Ok(found.into_iter().filter(|path| path.is_dir()).collect())
-}
-
-/// The files in a folder, by name.
-fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    Ok(listed(folder)?.into_iter().filter(|path| path.is_file()).collect())
-}
-
-fn listed(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut found = fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
-    found.sort();
-    Ok(found)
-}
-
-fn check_partition(folder: &Path, report: &mut Report) -> io::Result<()> {
-    report.partitions += 1;
-    let mut expected = None;
-    for path in files(folder)? {
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        match SegmentFile::parse(&name) {
-            Some((SegmentFile::Log, base)) => {
-                if let Some(expected) = expected.filter(|expected| *expected != base.get()) {
-                    report.found(
-                        &path,
-                        0,
-                        format!("begins at offset {base} where the segment before ends at {expected}"),
-                    );
-                }
-                expected = Some(check_segment(&path, base.get(), report)?);
-            }
-            Some((SegmentFile::Snapshot, _)) => {
-                if let Err(error) = ProducerTable::decode(&fs::read(&path)?, Timestamp::NONE) {
-                    report.found(&path, 0, error.to_string());
-                }
-            }
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-/// Where each batch of a segment begins, with its last offset and largest time.
-type Places = Vec<(u64, i64, i64)>;
-
-/// Checks a segment with its indexes; gives the offset after its last record.
-fn check_segment(path: &Path, base: i64, report: &mut Report) -> io::Result<i64> {
-    report.segments += 1;
-    let (mut walk, mut next, mut places) = (Walk::open(path)?, base, Places::new());
-    while let Some((position, found)) = walk.next()? {
-        match found {
-            Found::Padding(_) => report.unfinished += 1,
-            Found::Damaged(what) => report.found(path, position, what),
-            Found::Batch(batch) => {
-                report.batches += 1;
-                report.records += u64::from(batch.record_count().max(0).unsigned_abs());
-                report.bytes += batch.total_len() as u64;
-                if batch.base_offset().get() != next {
-                    report.found(
-                        path,
-                        position,
-                        format!("a batch at offset {} where {next} is due", batch.base_offset()),
-                    );
-                }
-                if let Some(fault) = fault(&batch) {
-                    report.found(path, position, format!("the batch at offset {}: {fault}", batch.base_offset()));
-                }
-                next = batch.next_offset().get();
-                places.push((position, batch.last_offset().get(), batch.max_timestamp().get()));
-            }
-        }
-    }
-    check_index(&path.with_extension("index"), base, &places, report)?;
-    check_time_index(&path.with_extension("timeindex"), base, &places, report)?;
-    Ok(next)
-}
-
-/// Entries that were written: an index may be grown ahead with zeros.
-fn written<const N: usize>(path: &Path) -> io::Result<Vec<[u8; N]>> {
-    let bytes = match fs::read(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-        read => read?,
+/// What is said of a folder that cannot be looked at.
+pub(super) fn refused(error: OpenError) -> Failure {
+    let next = match &error {
+        OpenError::NoDataFolder(_) => "name the folder that `ottla start --data` was given",
+        OpenError::InUse { .. } => "stop that broker first: kill -TERM PID",
+        OpenError::Io { .. } => "run this as the user whose broker it is",
     };
-    let mut entries = bytes.as_chunks::<N>().0.to_vec();
-    while entries.len() > 1 && entries.last().is_some_and(|entry| *entry == [0; N]) {
-        entries.pop();
-    }
-    Ok(entries)
+    Failure::runtime(&error).next(next)
 }
 
-fn check_index(path: &Path, base: i64, places: &Places, report: &mut Report) -> io::Result<()> {
-    for (at, bytes) in written::<INDEX_ENTRY_BYTES>(path)?.iter().enumerate() {
-        let entry = IndexEntry::from_bytes(bytes);
-        let (offset, position) = (base + i64::from(entry.offset), u64::from(entry.position));
-        let known = places.binary_search_by_key(&position, |(begins, _, _)| *begins).ok().map(|at| places[at].1);
-        if known != Some(offset) && !(at == 0 && places.is_empty() && entry.offset == 0) {
-            let what = format!("the entry for offset {offset} points at {position}, where no such batch begins");
-            report.found(path, (at * INDEX_ENTRY_BYTES) as u64, what);
+impl Verify {
+    pub(super) fn run(&self) -> Result<(), Failure> {
+        let folder = Folder::open(&self.folder, self.journal.as_deref()).map_err(refused)?;
+        let bar = Bar::new("verifying", !self.quiet);
+        let verified = offline::verify(folder, |progress| bar.show(progress));
+        bar.finish();
+        let verified =
+            verified.map_err(|error| Failure::runtime(format!("cannot list {}: {error}", self.folder.display())))?;
+        let mut out = BufWriter::new(std::io::stdout().lock());
+        if self.json {
+            let mut rows = Rows::new(&mut out, true, None);
+            verified.findings.iter().try_for_each(|finding| rows.put(finding_row(finding)).map(drop))?;
+            verified
+                .notes
+                .iter()
+                .try_for_each(|note| rows.put(Row::new("note").with("what", note.as_str())).map(drop))?;
+            rows.put(summary_row(&verified))?;
+            rows.finish()?;
+        } else {
+            self.tell(&verified, &mut out)?;
+        }
+        out.flush()?;
+        match verified.findings.len() as u64 {
+            0 => Ok(()),
+            count => Err(Failure::runtime(format!("{}, named above", counted(count, "finding")))
+                .next("keep the folder as it is; `ottla log salvage DIR --to DIR2` copies everything that is sound")),
         }
     }
-    Ok(())
-}
 
-fn check_time_index(path: &Path, base: i64, places: &Places, report: &mut Report) -> io::Result<()> {
-    let mut before = (i64::MIN, -1);
-    for (at, bytes) in written::<TIME_ENTRY_BYTES>(path)?.iter().enumerate() {
-        let entry = TimeEntry::from_bytes(bytes);
-        let (time, offset) = (entry.timestamp.get(), base + i64::from(entry.offset));
-        let beyond = places.last().is_some_and(|(_, last, _)| offset > *last);
-        if (time, offset) <= before && before.0 >= 0 || beyond {
-            report.found(
-                path,
-                (at * TIME_ENTRY_BYTES) as u64,
-                format!("the entry for offset {offset} is out of order"),
-            );
+    fn tell(&self, verified: &Verified, out: &mut impl Write) -> Result<(), Failure> {
+        for finding in &verified.findings {
+            writeln!(out, "{finding}\n  next: {}", finding.kind.next())?;
         }
-        before = (time, offset);
-    }
-    Ok(())
-}
-
-fn check_journals(folder: &Path, report: &mut Report) -> io::Result<()> {
-    for path in files(folder)? {
-        if path.extension().is_none_or(|extension| extension != "journal") {
-            check_checkpoint(&path, report)?;
-            continue;
-        }
-        let bytes = fs::read(&path)?;
-        match inspect::journal(&bytes) {
-            Journal::Blank => {}
-            Journal::Newer(version) => report.found(&path, 0, newer(version)),
-            Journal::Damaged => report.found(&path, 0, DAMAGED_HEADER),
-            Journal::File(_, frames) => frames.for_each(|frame| check_frame(&path, frame, report)),
-        }
-    }
-    Ok(())
-}
-
-fn check_frame(path: &Path, frame: FrameFound<'_>, report: &mut Report) {
-    match frame {
-        FrameFound::Torn { .. } => report.torn += 1,
-        FrameFound::Damaged { at, next } => report.found(path, at as u64, damaged_frame(next)),
-        FrameFound::Frame { at, header, entries } => {
-            report.frames += 1;
-            let seen = entries.count();
-            if seen != header.entries as usize {
-                report.found(path, at as u64, format!("{} entries where {seen} make sense", header.entries));
+        if !self.quiet {
+            for note in &verified.notes {
+                writeln!(out, "note: {note}")?;
             }
+            writeln!(out, "{}", summary(verified))?;
         }
+        Ok(())
     }
 }
 
-fn check_checkpoint(path: &Path, report: &mut Report) -> io::Result<()> {
-    let is_checkpoint = path.file_name().is_some_and(|name| name == "checkpoint");
-    if is_checkpoint && inspect::checkpoint(&fs::read(path)?).is_none() {
-        report.found(path, 0, "the checkpoint does not verify");
+fn finding_row(finding: &Finding) -> Row {
+    Row::new("finding")
+        .with("about", finding.kind.name())
+        .with("file", finding.file.display().to_string())
+        .with("position", finding.position)
+        .with_some("from", finding.offsets.map(|(from, _)| from))
+        .with_some("to", finding.offsets.map(|(_, to)| to))
+        .with("what", finding.what.as_str())
+        .with("next", finding.kind.next())
+}
+
+fn summary_row(verified: &Verified) -> Row {
+    Row::new("summary")
+        .with("sound", verified.findings.is_empty())
+        .with("findings", verified.findings.len())
+        .with("partitions", verified.partitions)
+        .with("segments", verified.segments)
+        .with("batches", verified.batches)
+        .with("records", verified.records)
+        .with("bytes", verified.bytes)
+        .with("journal_frames", verified.frames)
+        .with("journal_only_batches", verified.journal_batches)
+        .with("journal_only_records", verified.journal_records)
+        .with("journal_only_bytes", verified.journal_bytes)
+        .with("unfinished_segments", verified.unfinished)
+}
+
+fn summary(verified: &Verified) -> String {
+    let parts = [
+        counted(verified.partitions, "partition"),
+        counted(verified.segments, "segment"),
+        counted(verified.batches, "batch"),
+        counted(verified.records, "record"),
+        counted(verified.bytes, "byte"),
+        counted(verified.frames, "journal frame"),
+    ];
+    let mut text = format!("checked {}", parts.join(", "));
+    if verified.journal_batches > 0 {
+        text += &format!(
+            "\nonly in the journal: {} with {} ({}), acknowledged; the next start puts them into their segments",
+            counted(verified.journal_batches, "batch"),
+            counted(verified.journal_records, "record"),
+            counted(verified.journal_bytes, "byte")
+        );
     }
-    Ok(())
+    if verified.unfinished > 0 {
+        text += &format!(
+            "\n{} not finished: the broker was killed; the next start mends that from the journal",
+            counted(verified.unfinished, "segment")
+        );
+    }
+    text
 }

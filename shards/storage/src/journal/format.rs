@@ -22,9 +22,9 @@ const FRAME_MAGIC: [u8; 4] = *b"OTJF";
 /// Bytes of a file header that are checksummed and used.
 const FILE_HEADER_BYTES: usize = 64;
 /// Bytes before a frame's entries.
-pub(crate) const FRAME_HEADER_BYTES: usize = 56;
+pub const FRAME_HEADER_BYTES: usize = 56;
 /// Bytes before an entry's payload.
-pub(crate) const ENTRY_HEADER_BYTES: usize = 40;
+pub const ENTRY_HEADER_BYTES: usize = 40;
 /// Stands for "no file before this one".
 pub(crate) const NO_PREVIOUS: u32 = u32::MAX;
 
