@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use serde_json::Value;
 
@@ -414,10 +416,17 @@ fn every_damage_is_named_and_all_else_is_copied_and_served() {
     assert_eq!(all["t-0"].len(), BATCHES * RECORDS);
     assert!(broker.stop().success());
     assert!(segments(sound.path(), "t-0").len() >= 3, "{:?}", segments(sound.path(), "t-0"));
-    for case in CASES {
-        println!("{}", case.name);
-        check(case, sound.path(), &all);
-    }
+    // A few at once: most of the time is spent in other processes.
+    let (next, folder, all) = (AtomicUsize::new(0), sound.path(), &all);
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while let Some(case) = CASES.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    check(case, folder, all);
+                }
+            });
+        }
+    });
 }
 
 fn check(case: &Case, sound: &Path, all: &BTreeMap<String, BTreeMap<i64, String>>) {
@@ -448,4 +457,92 @@ fn check(case: &Case, sound: &Path, all: &BTreeMap<String, BTreeMap<i64, String>
     let t = consumed(&broker, "t", "0");
     assert_eq!(t.last_key_value(), Some((&((BATCHES * RECORDS) as i64), &"new".to_owned())), "{name}");
     assert!(broker.stop().success());
+}
+
+/// Where each frame of a journal file begins.
+fn frames(journal: &Path) -> Vec<usize> {
+    let bytes = fs::read(journal).unwrap();
+    (0..bytes.len()).step_by(4096).filter(|at| bytes[*at..].starts_with(b"OTJF")).collect()
+}
+
+#[test]
+fn what_only_the_journal_has_is_proved_and_copied() {
+    let scratch = folder();
+    let (data, copied) = (scratch.path().join("data"), scratch.path().join("copied"));
+    written(&data, true);
+    let said = say(&["log", "verify", "--json", data.to_str().unwrap()]).ok();
+    let summary = json(&said).pop().unwrap();
+    assert!(summary["journal_only_records"].as_i64().unwrap() >= 60, "{summary}");
+    assert_eq!(salvage(&data, &copied), []);
+    assert_eq!(findings(&copied), Vec::<String>::new());
+    let broker = Broker::start(&data);
+    let all = everything(&broker);
+    broker.kill();
+    assert_eq!(all["t-0"].len() + all["u-0"].len() + all["u-1"].len() + all["u-2"].len(), BATCHES * RECORDS + 60);
+    assert!(everything(&Broker::start(&copied)) == all);
+}
+
+#[test]
+fn a_journal_with_a_bad_frame_costs_what_was_in_it() {
+    let scratch = folder();
+    let (sound, data, copied) = ("sound", "data", "copied");
+    let [sound, data, copied] = [sound, data, copied].map(|name| scratch.path().join(name));
+    let broker = Broker::start_with(&sound, &["--set", "ottla.shards=1"]);
+    broker.say(&["topic", "create", "t", "-p", "1"]).ok();
+    broker.say(&["topic", "create", "u", "-p", "3"]).ok();
+    for i in 0..20 {
+        broker.say_with(&["produce", "t"], format!("{i}\n").as_bytes()).ok();
+    }
+    broker.kill();
+    let journal = sound.join("journal/0/000.journal");
+    let at = frames(&journal);
+    assert!(at.len() >= 20, "{at:?}");
+    for (frame, place) in [(at.len() / 2, 4), (5, 60), (at.len() - 2, 100)] {
+        copy(&sound, &data);
+        flip(&data.join("journal/0/000.journal"), at[frame] + place);
+        let found = findings(&data);
+        assert!(found.iter().any(|found| found == "journal"), "frame {frame}: {found:?}");
+        let left = salvage(&data, &copied);
+        let lost: i64 = left.iter().map(|(_, from, to)| to - from).sum();
+        assert_eq!(findings(&copied), Vec::<String>::new());
+        let broker = Broker::start(&copied);
+        let kept = consumed(&broker, "t", "0");
+        let expected: BTreeMap<i64, String> = (0..20)
+            .filter(|offset| !left.iter().any(|(_, from, to)| (*from..*to).contains(offset)))
+            .map(|offset| (offset, offset.to_string()))
+            .collect();
+        assert!(kept == expected && lost <= 1, "frame {frame}: {left:?}, {kept:?}");
+        drop(broker);
+        for folder in [&data, &copied] {
+            fs::remove_dir_all(folder).unwrap();
+        }
+    }
+    // Without the file, nobody can tell that there ever was more than the segments have; with a later file of it, one can.
+    copy(&sound, &data);
+    fs::remove_file(data.join("journal/0/000.journal")).unwrap();
+    assert_eq!(findings(&data), Vec::<String>::new());
+}
+
+#[test]
+fn both_refuse_where_they_would_do_harm() {
+    let scratch = folder();
+    let data = scratch.path().join("data");
+    let broker = Broker::start(&data);
+    let folder = data.to_str().unwrap();
+    let to = scratch.path().join("to");
+    for arguments in [vec!["log", "verify", folder], vec!["log", "salvage", folder, "--to", to.to_str().unwrap()]] {
+        let said = say(&arguments).complaint(1);
+        assert!(said.contains(&format!("in use by process {}", broker.pid())), "{said}");
+    }
+    assert!(!to.exists());
+    assert!(broker.stop().success());
+    fs::create_dir(&to).unwrap();
+    fs::write(to.join("mine"), "").unwrap();
+    let said = say(&["log", "salvage", folder, "--to", to.to_str().unwrap()]).complaint(1);
+    assert!(said.contains("is not empty"), "{said}");
+    let within = data.join("copy");
+    let said = say(&["log", "salvage", folder, "--to", within.to_str().unwrap()]).complaint(1);
+    assert!(said.contains("lies within") && !within.exists(), "{said}");
+    let said = say(&["log", "salvage", "/nowhere", "--to", to.to_str().unwrap()]).complaint(1);
+    assert!(said.contains("no data folder"), "{said}");
 }

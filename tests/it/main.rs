@@ -32,6 +32,9 @@ mod files;
 // Folders damaged, proved and copied.
 mod damage;
 
+// Folders that earlier versions left.
+mod golden;
+
 // What a person watches.
 mod metrics;
 
