@@ -66,6 +66,11 @@ const COMMANDS: &[Command] = &[
         about: "recorded answers of Kafka against tests/oracle.passing (--refresh: write the list anew)",
         run: oracle::run,
     },
+    Command {
+        name: "golden",
+        about: "make tests/golden/NAME with this version: clean, killed, killed-again or shards, or one of those and _MORE",
+        run: golden,
+    },
     Command { name: "bench-smoke", about: "every bench once, every workload for a second", run: |_| bench_smoke() },
     Command {
         name: "torture",
@@ -132,6 +137,15 @@ fn doc() -> Result<(), Failure> {
 
 fn docs(arguments: &[String]) -> Result<(), Failure> {
     docs::run(arguments.iter().any(|argument| argument == "--check"))
+}
+
+/// Makes a golden data folder. One that is there already stays: it is what an earlier version wrote.
+fn golden(arguments: &[String]) -> Result<(), Failure> {
+    let [name] = arguments else {
+        return Err(Failure("name the folder: cargo xtask golden clean_0.2".into()));
+    };
+    let make = ["test", "--package", "ottla", "--test", "it", "--quiet", "--", "--ignored", "--exact", "golden::make"];
+    cargo(&make).env("OTTLA_GOLDEN", name).run("make a golden folder")
 }
 
 fn bench_smoke() -> Result<(), Failure> {
