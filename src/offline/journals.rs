@@ -138,7 +138,8 @@ impl Journals {
 
     /// Takes in what one core's journal holds.
     fn take_parts(&mut self, parts: Vec<Part>, clean: bool) {
-        let mut before: Option<u32> = None;
+        // The file before: its sequence, and its frames.
+        let mut before: Option<(u64, u32)> = None;
         for part in parts {
             let bytes = match fs::read(&part.path) {
                 Ok(bytes) => bytes,
@@ -161,9 +162,12 @@ impl Journals {
                         self.findings.push(Finding::new(Kind::Journal, &path, at as u64, what));
                     }
                     FrameFound::Frame { at, header, entries } => {
-                        if count == 0 && before.is_some_and(|before| before != header.previous) {
-                            let what =
-                                format!("the file before this one had {} frames when this was begun", header.previous);
+                        let previous = (header.previous_sequence, header.previous);
+                        if count == 0 && before.is_some_and(|before| before != previous) {
+                            let what = format!(
+                                "it follows a file with sequence {} and {} frames, which is not there or lacks some",
+                                previous.0, previous.1
+                            );
                             self.findings.push(Finding::new(Kind::Journal, &path, at as u64, what));
                         }
                         count += 1;
@@ -172,7 +176,7 @@ impl Journals {
                     }
                 }
             }
-            before = Some(count);
+            before = Some((part.header.sequence, count)).filter(|_| count > 0).or(before);
         }
     }
 

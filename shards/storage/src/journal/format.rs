@@ -3,7 +3,8 @@
 //! ```text
 //! file   block 0: "OTJH" │ crc u32 of 8..64 │ version u32 │ core u32 │ generation u64 │ sequence u64 │ salt u64 │ bytes u64 │ zeroed u32 │ 0…
 //!        then frames, each at a block boundary
-//! frame  "OTJF" │ crc u32 of 8..length │ length u32 │ entries u32 │ salt u64 │ sequence u64 │ number u32 │ previous u32 │ cycle u64 │ entries…
+//! frame  "OTJF" │ crc u32 of the entries and then of 8..56 │ length u32 │ entries u32 │ salt u64 │ sequence u64 │ number u32 │ previous u32
+//!        │ cycle u64 │ previous sequence u64 │ entries…
 //! entry  kind u8 (1 append, 2 mark, 3 roll) │ 0 u8 ×3 │ partition i32 │ topic id 16 │ length u32 │ leader epoch i32 │ offset i64 │ payload
 //! ```
 //!
