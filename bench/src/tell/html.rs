@@ -24,14 +24,27 @@ pub fn page(results: &[RunResult]) -> String {
     if let [one] = results {
         let _ = write!(out, "<p class=\"lead\">{}</p>", escape(&one.workload.about));
     }
-    let runs: Vec<Line<'_>> = lines(results);
     out.push_str(&verdict(results));
-    out.push_str(&cards(&runs));
-    out.push_str(&comparison(&runs));
-    out.push_str(&latency_section(&runs));
-    out.push_str(&time_section(&runs));
-    out.push_str(&scale_section(&runs));
-    out.push_str(&cost_table(&runs));
+    let all = lines(results);
+    let mut names: Vec<&str> = Vec::new();
+    for line in &all {
+        if !names.contains(&line.result.workload.name.as_str()) {
+            names.push(&line.result.workload.name);
+        }
+    }
+    for name in &names {
+        let runs: Vec<&Line<'_>> = all.iter().filter(|line| line.result.workload.name == *name).collect();
+        if names.len() > 1 {
+            let about = runs.first().map_or("", |line| line.result.workload.about.as_str());
+            let _ = write!(out, "<h2 class=\"workload\">{}</h2><p class=\"lead\">{}</p>", escape(name), escape(about));
+        }
+        out.push_str(&cards(&runs));
+        out.push_str(&comparison(&runs));
+        out.push_str(&latency_section(&runs));
+        out.push_str(&time_section(&runs));
+        out.push_str(&scale_section(&runs));
+        out.push_str(&cost_table(&runs));
+    }
     out.push_str(&facts(results));
     out.push_str("</main></html>\n");
     out
@@ -45,26 +58,35 @@ struct Line<'a> {
     colour: usize,
 }
 
+/// Every stage, those of one broker in one colour where there are several brokers.
 fn lines(results: &[RunResult]) -> Vec<Line<'_>> {
-    let one_workload = results.iter().all(|result| result.workload.name == results[0].workload.name);
+    let mut brokers: Vec<&str> = Vec::new();
+    for result in results {
+        if !brokers.contains(&result.broker.label.as_str()) {
+            brokers.push(&result.broker.label);
+        }
+    }
     let mut out = Vec::new();
     for (at, result) in results.iter().enumerate() {
-        for stage in &result.stages {
+        let broker = brokers.iter().position(|label| *label == result.broker.label).unwrap_or(0);
+        let same = |other: &&RunResult| {
+            other.broker.label == result.broker.label && other.workload.name == result.workload.name
+        };
+        for (stage_at, stage) in result.stages.iter().enumerate() {
             let mut words = vec![result.broker.label.clone()];
-            if !one_workload {
-                words.insert(0, result.workload.name.clone());
-            }
             if let Some(round) = result.round {
                 words.push(format!("run {}", round + 1));
-            } else if results.iter().filter(|other| other.broker.label == result.broker.label).count() > 1
-                && one_workload
-            {
+            } else if results.iter().filter(same).count() > 1 {
                 words.push(format!("#{}", at + 1));
             }
             if !stage.name.is_empty() {
                 words.push(stage.name.clone());
             }
-            let colour = if results.len() == 1 { out.len() } else { at };
+            let colour = match (brokers.len(), results.len()) {
+                (_, 1) => stage_at,
+                (1, _) => at,
+                _ => broker,
+            };
             out.push(Line { name: words.join(" · "), stage, result, colour });
         }
     }
@@ -103,7 +125,7 @@ fn verdict(results: &[RunResult]) -> String {
     out
 }
 
-fn cards(runs: &[Line<'_>]) -> String {
+fn cards(runs: &[&Line<'_>]) -> String {
     let [run] = runs else { return String::new() };
     let stage = run.stage;
     let shown = stage.latency.first().map(|latency| *latency.shown()).unwrap_or_default();
@@ -133,7 +155,7 @@ fn cards(runs: &[Line<'_>]) -> String {
 }
 
 /// Bars of the headline, cost and p99, where there is more than one run.
-fn comparison(runs: &[Line<'_>]) -> String {
+fn comparison(runs: &[&Line<'_>]) -> String {
     if runs.len() < 2 {
         return String::new();
     }
@@ -141,7 +163,7 @@ fn comparison(runs: &[Line<'_>]) -> String {
         let row = |run: &Line<'_>| {
             pick(run).map(|value| (run.name.clone(), value, format!("{} {unit}", figure(value)), run.colour))
         };
-        runs.iter().filter_map(row).collect()
+        runs.iter().copied().filter_map(row).collect()
     };
     type Pick<'p> = &'p dyn Fn(&Line<'_>) -> Option<f64>;
     let picks: [(&str, &str, Pick<'_>); 4] = [
@@ -174,7 +196,7 @@ fn curve(latency: &Latency, raw: bool) -> Vec<(f64, f64)> {
         .collect()
 }
 
-fn latency_section(runs: &[Line<'_>]) -> String {
+fn latency_section(runs: &[&Line<'_>]) -> String {
     let mut out = String::new();
     let mut whats: Vec<&str> = Vec::new();
     for latency in runs.iter().flat_map(|run| &run.stage.latency) {
@@ -209,7 +231,7 @@ fn latency_section(runs: &[Line<'_>]) -> String {
     if out.is_empty() { out } else { format!("<h2>Latency by percentile</h2>{out}") }
 }
 
-fn time_section(runs: &[Line<'_>]) -> String {
+fn time_section(runs: &[&Line<'_>]) -> String {
     type Pick = fn(&Second) -> f64;
     let single = runs.len() == 1;
     type Lines = Vec<(&'static str, Pick)>;
@@ -241,7 +263,7 @@ fn time_section(runs: &[Line<'_>]) -> String {
 }
 
 /// How cost, memory and latency grow with partitions, connections or members.
-fn scale_section(runs: &[Line<'_>]) -> String {
+fn scale_section(runs: &[&Line<'_>]) -> String {
     type Pick = fn(&Stage) -> Option<f64>;
     let picks: [(&str, Pick); 5] = [
         ("CPU-s of the broker for each 10⁶ batches", |stage| stage.cost.cpu_seconds_per_million_batches),
@@ -276,7 +298,7 @@ fn scale_section(runs: &[Line<'_>]) -> String {
     if out.is_empty() { out } else { format!("<h2>Growth</h2>{out}") }
 }
 
-fn cost_table(runs: &[Line<'_>]) -> String {
+fn cost_table(runs: &[&Line<'_>]) -> String {
     let mut out = "<h2>Figures</h2><div class=\"wide\"><table><tr><th></th><th>MB/s in</th><th>MB/s out</th><th>batches/s</th><th>p50 ms</th><th>p99</th><th>p99.9</th><th>max</th>\
         <th>broker CPUs</th><th>client CPUs</th><th>CPU-s/GB</th><th>per 10⁶ batches</th><th>RSS MiB</th><th>switches/s</th><th>disk B/B</th><th>net MB</th><th>of limit</th><th>errors</th></tr>".to_owned();
     for run in runs {
@@ -366,4 +388,34 @@ fn facts(results: &[RunResult]) -> String {
         );
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::Counts;
+
+    fn result(workload: &str, broker: &str) -> RunResult {
+        let counts = Some(Counts(vec![(100, 50), (1_000, 49), (9_000, 1)]));
+        let latency = Latency { what: "w".to_owned(), corrected: counts.clone(), raw: counts, ..Latency::default() };
+        let timeline = (1..4).map(|at| Second { at: f64::from(at), produced_mb: 5.0, ..Second::default() }).collect();
+        let stage = Stage { seconds: 3.0, latency: vec![latency], timeline, ..Stage::default() };
+        let mut result = RunResult { stages: vec![stage], ..RunResult::default() };
+        result.workload.name = workload.to_owned();
+        result.broker.label = broker.to_owned();
+        result
+    }
+
+    #[test]
+    fn a_page_needs_nothing_from_elsewhere_and_escapes_names() {
+        let page = page(&[result("<one>", "a&b"), result("<one>", "c"), result("two", "c")]);
+        assert!(!page.contains("http") && !page.contains("<script") && !page.contains("NaN"), "{page}");
+        assert!(page.contains("&lt;one&gt;") && page.contains("a&amp;b") && page.contains("<svg"));
+        assert_eq!(page.matches("<h2 class=\"workload\">").count(), 2);
+    }
+
+    #[test]
+    fn an_empty_run_still_gives_a_page() {
+        assert!(page(&[RunResult::default()]).contains("</html>"));
+    }
 }
