@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use ottla_perf::{OwnBroker, PerfError, await_end, get, metrics_address, parse};
@@ -24,6 +25,7 @@ pub(super) struct Scratch(PathBuf);
 
 impl Scratch {
     pub(super) fn make() -> Result<Scratch, PerfError> {
+        end_in_order();
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let path = std::env::temp_dir().join(format!("ottla-perf-{}-{number}", std::process::id()));
@@ -41,6 +43,17 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Being interrupted ends what this has started, in its process group; what follows from that is told and cleared away as after any
+/// other failure. Being interrupted again ends this at once.
+fn end_in_order() {
+    let seen = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        // Where a signal cannot be caught, a scratch folder may be left behind: no reason not to go on.
+        let _ = signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&seen));
+        let _ = signal_hook::flag::register(signal, Arc::clone(&seen));
     }
 }
 
