@@ -88,7 +88,7 @@ fn batch_around(bytes: &[u8]) -> Option<Vec<u8>> {
     batch[8..12].copy_from_slice(&length.to_be_bytes());
     batch[16] = 2;
     // The codec, and by its other bits the kind of time.
-    batch[22] = codec % 5 | codec & 8;
+    batch[22] = (codec % 5) | (codec & 8);
     batch[26] = count.wrapping_sub(1);
     batch[43..57].fill(0xff);
     batch[60] = count;

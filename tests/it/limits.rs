@@ -39,7 +39,7 @@ fn constants_are_what_the_page_says() {
     let grouped = |number: usize| {
         let digits = number.to_string();
         let from_end = digits.char_indices().map(|(at, digit)| {
-            let comma = at > 0 && (digits.len() - at) % 3 == 0;
+            let comma = at > 0 && (digits.len() - at).is_multiple_of(3);
             if comma { format!(",{digit}") } else { digit.to_string() }
         });
         from_end.collect::<String>()
