@@ -144,7 +144,8 @@ fn golden(arguments: &[String]) -> Result<(), Failure> {
     let [name] = arguments else {
         return Err(Failure("name the folder: cargo xtask golden clean_0.2".into()));
     };
-    let make = ["test", "--package", "ottla", "--test", "it", "--quiet", "--", "--ignored", "--exact", "golden::make"];
+    let test = "golden::golden_folders_are_opened_with_every_record_and_commit";
+    let make = ["test", "--package", "ottla", "--test", "it", "--quiet", "--", "--exact", test];
     cargo(&make).env("OTTLA_GOLDEN", name).run("make a golden folder")
 }
 
