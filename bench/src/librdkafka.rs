@@ -3,6 +3,7 @@
 //! Producers and tail consumers only. Batching is librdkafka's own (`linger.ms`, `batch.size`); a record carries its number and when it was
 //! due, so loss, doubling and order are seen as with our own client. Latency is that of records.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
@@ -39,22 +40,22 @@ fn failed(what: &str, why: &KafkaError) -> BenchError {
 }
 
 /// Counts acknowledgements. *Lives on: librdkafka's thread of one producer.*
-struct Acks<'a> {
-    phase: &'a Phase,
+struct Acks {
+    phase: Arc<Phase>,
     sampler: std::sync::Mutex<Sampler>,
     bytes: u64,
     doubts: AtomicU64,
 }
 
-impl ClientContext for Acks<'_> {}
+impl ClientContext for Acks {}
 
-impl ProducerContext for Acks<'_> {
+impl ProducerContext for Acks {
     type DeliveryOpaque = Box<u64>;
 
     fn delivery(&self, delivered: &DeliveryResult<'_>, due_ns: Box<u64>) {
         let Ok(mut sampler) = self.sampler.lock() else { return };
         // The stage listens as long as producers live.
-        let _ = sampler.turn(self.phase);
+        let _ = sampler.turn(&self.phase);
         let tally = sampler.tally();
         match delivered {
             Ok(_) => {
@@ -124,7 +125,7 @@ pub fn run(spec: &Spec, target: &Target, control: &Control<'_>, limits: Option<L
 type Outcome = Result<(Stage, Vec<Ledger>, Vec<Sightings>)>;
 
 fn load(spec: &Spec, target: &Target, control: &Control<'_>, topic: &str) -> Outcome {
-    let (phase, done) = (Phase::default(), AtomicBool::new(false));
+    let (phase, done) = (Arc::new(Phase::default()), AtomicBool::new(false));
     let (out, samples) = channel();
     let consumers = if spec.kind == Kind::EndToEnd { spec.consume.consumers } else { 0 };
     let mut looks = Vec::new();
@@ -218,12 +219,12 @@ fn produce(
     control: &Control<'_>,
     topic: &str,
     at: u32,
-    phase: &Phase,
+    phase: &Arc<Phase>,
     sampler: Sampler,
 ) -> Result<Ledger> {
     let bytes = (spec.produce.record_bytes.mean() as usize).max(STAMP_BYTES);
-    let acks = Acks { phase, sampler: sampler.into(), bytes: bytes as u64, doubts: AtomicU64::new(0) };
-    let producer: ThreadedProducer<Acks<'_>> = config(target)
+    let acks = Acks { phase: phase.clone(), sampler: sampler.into(), bytes: bytes as u64, doubts: AtomicU64::new(0) };
+    let producer: ThreadedProducer<Acks> = config(target)
         .set("acks", spec.produce.acks.to_string())
         .set("linger.ms", spec.produce.linger_ms.unwrap_or(5.0).to_string())
         .set("batch.size", spec.produce.batch_bytes.0.to_string())
