@@ -12,6 +12,9 @@ mod tally;
 // Our own tests.
 mod tests;
 
+// Seeds of the simulated disk.
+mod simulation;
+
 // A broker to test against.
 mod broker;
 
@@ -70,6 +73,11 @@ const COMMANDS: &[Command] = &[
         name: "golden",
         about: "make tests/golden/NAME with this version: clean, killed, killed-again or shards, or one of those and _MORE",
         run: golden,
+    },
+    Command {
+        name: "sim",
+        about: "crashes of a simulated disk (--seeds N, --first N; --seed N: only that one, --trace: what it does; --planted)",
+        run: simulation::run,
     },
     Command { name: "bench-smoke", about: "every bench once, every workload for a second", run: |_| bench_smoke() },
     Command {
@@ -162,6 +170,7 @@ fn test(arguments: &[String]) -> Result<(), Failure> {
     let mut tally = Tally::default();
     if !has("--clients") {
         tests::run(&mut tally)?;
+        simulation::test(&mut tally)?;
     }
     if !has("--unit") {
         clients::run(&mut tally, has("--release"))?;

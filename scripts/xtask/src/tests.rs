@@ -17,10 +17,10 @@ pub(crate) fn run(tally: &mut Tally) -> Result<(), Failure> {
         Some(runner) => {
             let step = runner.args(["nextest", "run", "--workspace", "--no-fail-fast", "--hide-progress-bar"]);
             let step = step.args(["--config-file", "scripts/nextest.toml"]);
-            follow(step.args(["--status-level", "slow", "--final-status-level", "fail"]), "tests", tally)?;
-            follow(cargo(&["test", "--workspace", "--doc", "--no-fail-fast"]), "documentation tests", tally)
+            follow(step.args(["--status-level", "slow", "--final-status-level", "fail"]), "tests", LIMIT, tally)?;
+            follow(cargo(&["test", "--workspace", "--doc", "--no-fail-fast"]), "documentation tests", LIMIT, tally)
         }
-        None => follow(cargo(&["test", "--workspace", "--no-fail-fast"]), "tests", tally),
+        None => follow(cargo(&["test", "--workspace", "--no-fail-fast"]), "tests", LIMIT, tally),
     }
 }
 
@@ -48,14 +48,14 @@ fn nextest() -> Option<Step> {
 }
 
 /// Runs a test runner, shows what it says of failures, and counts.
-fn follow(step: Step, what: &str, tally: &mut Tally) -> Result<(), Failure> {
+pub(crate) fn follow(step: Step, what: &str, limit: Duration, tally: &mut Tally) -> Result<(), Failure> {
     heading(what);
     let mut counts = Counts::default();
     let skipped = target().join("skipped-tests");
     // What an earlier run has left there is no matter.
     let _ = std::fs::remove_file(&skipped);
     let step = step.env("OTTLA_SKIPPED_TESTS", &skipped);
-    let status = step.lines(what, LIMIT, |line| {
+    let status = step.lines(what, limit, |line| {
         println!("{line}");
         counts.read(line);
     })?;

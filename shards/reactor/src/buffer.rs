@@ -362,6 +362,13 @@ impl Blocks {
         self.len == 0
     }
 
+    /// The bytes as they are now; for a simulated disk, which copies them at once and on the thread of the chunk's writer.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        // SAFETY: inside the allocation (asserted when made) and written: appended, or zeroed by `Chunk::blocks`. Nobody
+        // writes while this thread looks at them: the one who appends is on it too.
+        unsafe { std::slice::from_raw_parts(self.as_raw(), self.len) }
+    }
+
     pub(crate) fn as_raw(&self) -> *const u8 {
         // SAFETY: `start` lies inside the allocation (asserted when made).
         unsafe { self.pages.start.as_ptr().add(self.start) }

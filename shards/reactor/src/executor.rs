@@ -13,6 +13,7 @@ use ottla_units::ShardId;
 
 use crate::mesh::Doorbell;
 use crate::ring::Ring;
+use crate::simulation;
 
 /// Memory, in bytes, that glommio reserves for its own I/O; ours does not use it.
 const EXECUTOR_IO_MEMORY: usize = 64 << 10;
@@ -173,12 +174,21 @@ fn give_way() {
 
 /// A task on this shard: await it for its output; dropping it cancels it.
 #[must_use = "a task is cancelled when dropped; `detach` lets it run on"]
-pub struct Task<T>(glommio::Task<T>);
+pub struct Task<T>(Running<T>);
+
+/// By which executor a task runs.
+enum Running<T> {
+    Shard(glommio::Task<T>),
+    Simulation(simulation::Join<T>),
+}
 
 impl<T: 'static> Task<T> {
     /// Lets it run to its end with nobody waiting.
     pub fn detach(self) {
-        drop(self.0.detach());
+        match self.0 {
+            Running::Shard(task) => drop(task.detach()),
+            Running::Simulation(task) => task.detach(),
+        }
     }
 }
 
@@ -186,7 +196,10 @@ impl<T> Future for Task<T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
-        Pin::new(&mut self.0).poll(context)
+        match &mut self.0 {
+            Running::Shard(task) => Pin::new(task).poll(context),
+            Running::Simulation(task) => task.poll_output(context),
+        }
     }
 }
 
@@ -194,7 +207,11 @@ impl<T> Future for Task<T> {
 ///
 /// # Panics
 /// On a thread that no reactor runs on.
+#[track_caller]
 pub fn spawn<T: 'static>(class: Class, future: impl Future<Output = T> + 'static) -> Task<T> {
+    if simulation::active() {
+        return Task(Running::Simulation(simulation::spawn(future)));
+    }
     let Some(queues) = QUEUES.get() else { panic!("no reactor runs on this thread") };
     let (queue, counter) = match class {
         Class::Data => (queues.data, HERE),
@@ -202,7 +219,7 @@ pub fn spawn<T: 'static>(class: Class, future: impl Future<Output = T> + 'static
         Class::Background => (queues.background, ELSEWHERE),
     };
     match glommio::spawn_local_into(counted(counter, future), queue) {
-        Ok(task) => Task(task),
+        Ok(task) => Task(Running::Shard(task)),
         Err(error) => panic!("a task queue that lives as long as its executor is gone: {error}"),
     }
 }

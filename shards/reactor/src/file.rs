@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use io_uring::{opcode, squeue, types};
 
 use crate::buffer::{AlignedBuffer, Blocks};
-use crate::ring;
+use crate::{ring, simulation};
 
 /// Largest single write, in bytes: the kernel hands larger ones to a worker thread.
 const WRITE_BYTES_MAX: usize = 512 << 10;
@@ -64,8 +64,15 @@ impl Open {
 /// *Lives on:* the shard that opened it.
 #[derive(Debug)]
 pub struct File {
-    fd: OwnedFd,
+    place: Place,
     direct: bool,
+}
+
+/// Where an open file is.
+#[derive(Debug)]
+enum Place {
+    Kernel(OwnedFd),
+    Simulated(simulation::Handle),
 }
 
 impl File {
@@ -77,6 +84,10 @@ impl File {
     /// # Errors
     /// The operating system's.
     pub async fn open(path: &Path, how: Open) -> io::Result<File> {
+        if simulation::active() {
+            let place = Place::Simulated(simulation::open(path, how).await?);
+            return Ok(File { place, direct: how.direct });
+        }
         match File::open_with(path, how, how.direct).await {
             // What a file system without O_DIRECT says.
             Err(error) if how.direct && error.raw_os_error() == Some(libc::EINVAL) => {
@@ -96,7 +107,7 @@ impl File {
         let fd = i32::try_from(result?).map_err(io::Error::other)?;
         // SAFETY: the kernel just gave us this descriptor.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-        Ok(File { fd, direct })
+        Ok(File { place: Place::Kernel(fd), direct })
     }
 
     /// Whether reads and writes go past the page cache, and so need whole blocks.
@@ -104,8 +115,12 @@ impl File {
         self.direct
     }
 
+    /// The descriptor; none of a simulated file, which is never given to the kernel.
     fn fd(&self) -> types::Fd {
-        types::Fd(self.fd.as_raw_fd())
+        match &self.place {
+            Place::Kernel(fd) => types::Fd(fd.as_raw_fd()),
+            Place::Simulated(_) => types::Fd(-1),
+        }
     }
 
     /// Reads `len` bytes from `at` into the front of `buffer`; fewer only at the end of the file. Both are multiples of
@@ -117,8 +132,7 @@ impl File {
         let len = len.min(buffer.len());
         let mut done = 0;
         while done < len {
-            let entry = self.read_entry(&mut buffer, done..len, at + done as u64);
-            let (result, back) = run(entry, buffer).await;
+            let (result, back) = self.read_once(buffer, done..len, at + done as u64).await;
             buffer = back;
             match result {
                 Ok(0) => break,
@@ -134,6 +148,19 @@ impl File {
             }
         }
         (Ok(done), buffer)
+    }
+
+    async fn read_once(
+        &self,
+        mut buffer: AlignedBuffer,
+        range: Range<usize>,
+        at: u64,
+    ) -> (io::Result<usize>, AlignedBuffer) {
+        if let Place::Simulated(handle) = &self.place {
+            return handle.read(buffer, range, at).await;
+        }
+        let entry = self.read_entry(&mut buffer, range, at);
+        run(entry, buffer).await
     }
 
     fn read_entry(&self, buffer: &mut AlignedBuffer, range: Range<usize>, at: u64) -> squeue::Entry {
@@ -156,6 +183,9 @@ impl File {
         range: Range<usize>,
         at: u64,
     ) -> (io::Result<()>, AlignedBuffer) {
+        if let Place::Simulated(handle) = &self.place {
+            return simulation::write(handle, buffer, range, at, false).await;
+        }
         let slot = buffer.slot_index();
         let start: *const u8 = buffer[range.start..range.end].as_ptr();
         let _ = buffer.as_raw();
@@ -177,6 +207,9 @@ impl File {
         range: Range<usize>,
         at: u64,
     ) -> (io::Result<()>, AlignedBuffer) {
+        if let Place::Simulated(handle) = &self.place {
+            return simulation::write(handle, buffer, range, at, true).await;
+        }
         let (from, len) = (range.start, range.end - range.start);
         let start: *const u8 = buffer[range].as_ptr();
         let flags = if cfg!(feature = "unflushed") { 0 } else { libc::RWF_DSYNC };
@@ -233,6 +266,9 @@ impl File {
     /// # Errors
     /// The operating system's.
     pub async fn write_blocks(&self, blocks: Blocks, at: u64) -> io::Result<()> {
+        if let Place::Simulated(handle) = &self.place {
+            return simulation::write_blocks(handle, blocks, at).await;
+        }
         let pieces = self.start_pieces(blocks.as_raw(), blocks.len(), at, None, blocks.clone());
         let mut outcome = Ok(());
         for (from, count, piece) in pieces {
@@ -269,6 +305,9 @@ impl File {
     /// # Errors
     /// The operating system's. After one, nobody knows what is on the disk: never ask again and go on.
     pub async fn sync_data(&self) -> io::Result<()> {
+        if let Place::Simulated(handle) = &self.place {
+            return handle.flush().await.map(drop);
+        }
         if cfg!(feature = "unflushed") {
             return Ok(());
         }
@@ -281,6 +320,9 @@ impl File {
     /// # Errors
     /// As [`File::sync_data`].
     pub async fn sync_all(&self) -> io::Result<()> {
+        if let Place::Simulated(handle) = &self.place {
+            return handle.flush().await.map(drop);
+        }
         if cfg!(feature = "unflushed") {
             return Ok(());
         }
@@ -304,6 +346,9 @@ impl File {
     }
 
     async fn fallocate(&self, at: u64, len: u64, mode: i32) -> io::Result<()> {
+        if let Place::Simulated(handle) = &self.place {
+            return handle.allocate(at, len, mode & libc::FALLOC_FL_KEEP_SIZE != 0).await.map(drop);
+        }
         let entry = opcode::Fallocate::new(self.fd(), len).offset(at).mode(mode).build();
         run(entry, ()).await.0.map(drop)
     }
@@ -313,14 +358,16 @@ impl File {
     /// # Errors
     /// The operating system's.
     pub async fn truncate(&self, len: u64) -> io::Result<()> {
+        if let Place::Simulated(handle) = &self.place {
+            return handle.truncate(len).await.map(drop);
+        }
         let (result, ()) = run(opcode::Ftruncate::new(self.fd(), len).build(), ()).await;
         match result {
             // Kernels before 6.9 have no such operation.
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
                 // SAFETY: a call on a descriptor that `self` owns.
-                let code = unsafe {
-                    libc::ftruncate(self.fd.as_raw_fd(), libc::off_t::try_from(len).map_err(io::Error::other)?)
-                };
+                let code =
+                    unsafe { libc::ftruncate(self.fd().0, libc::off_t::try_from(len).map_err(io::Error::other)?) };
                 if code == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
             }
             other => other.map(drop),
@@ -332,13 +379,16 @@ impl File {
     /// # Errors
     /// The operating system's.
     pub fn size(&self) -> io::Result<u64> {
+        if let Place::Simulated(handle) = &self.place {
+            return handle.size();
+        }
         Ok(u64::try_from(self.stat()?.st_size).unwrap_or(0))
     }
 
     fn stat(&self) -> io::Result<libc::stat> {
         let mut stat = MaybeUninit::<libc::stat>::uninit();
         // SAFETY: writes one `stat` into the local place.
-        if unsafe { libc::fstat(self.fd.as_raw_fd(), stat.as_mut_ptr()) } != 0 {
+        if unsafe { libc::fstat(self.fd().0, stat.as_mut_ptr()) } != 0 {
             return Err(io::Error::last_os_error());
         }
         // SAFETY: the call succeeded, so the place is filled.
@@ -350,6 +400,9 @@ impl File {
     /// # Errors
     /// The operating system's.
     pub fn is_removed(&self) -> io::Result<bool> {
+        if let Place::Simulated(handle) = &self.place {
+            return Ok(handle.is_removed());
+        }
         Ok(self.stat()?.st_nlink == 0)
     }
 
@@ -359,7 +412,8 @@ impl File {
     /// The operating system's.
     pub async fn close(self) -> io::Result<()> {
         use std::os::fd::IntoRawFd;
-        let fd = self.fd.into_raw_fd();
+        let Place::Kernel(fd) = self.place else { return Ok(()) };
+        let fd = fd.into_raw_fd();
         run(opcode::Close::new(types::Fd(fd)).build(), ()).await.0.map(drop)
     }
 }
@@ -450,6 +504,9 @@ pub struct Entry {
 /// # Errors
 /// The operating system's.
 pub async fn list(path: &Path) -> io::Result<Vec<Entry>> {
+    if simulation::active() {
+        return simulation::list(path);
+    }
     let mut entries = Vec::new();
     for entry in fs::read_dir(path)? {
         let entry = entry?;
@@ -489,13 +546,10 @@ pub async fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all().await?;
     file.close().await?;
     rename(&temporary, path).await?;
-    match path.parent() {
-        Some(parent) => sync_dir(parent).await,
-        None => Ok(()),
-    }
+    sync_parent(path).await
 }
 
-/// Makes a folder and those above it that are missing.
+/// Makes a folder and those above it that are missing, durably: each folder in which one was made is flushed.
 ///
 /// # Errors
 /// The operating system's.
@@ -510,14 +564,45 @@ pub async fn create_dir_all(path: &Path) -> io::Result<()> {
         next = folder.parent();
     }
     for folder in missing.into_iter().rev() {
-        let name = c_path(folder)?;
-        let entry = opcode::MkDirAt::new(types::Fd(libc::AT_FDCWD), name.as_ptr()).mode(FOLDER_MODE).build();
-        match run(entry, name).await.0 {
+        match make_folder(folder).await {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             _ => {}
         }
+        sync_parent(folder).await?;
     }
     Ok(())
+}
+
+/// Makes a folder whose parent is there. It is durable once that is flushed: [`sync_dir`].
+///
+/// # Errors
+/// The operating system's. A folder that is there already is none.
+pub async fn create_dir(path: &Path) -> io::Result<()> {
+    match make_folder(path).await {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        other => other,
+    }
+}
+
+/// Makes the name of `path` durable: flushes the folder that holds it.
+///
+/// # Errors
+/// The operating system's.
+pub async fn sync_parent(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => sync_dir(Path::new(".")).await,
+        Some(parent) => sync_dir(parent).await,
+        None => Ok(()),
+    }
+}
+
+async fn make_folder(path: &Path) -> io::Result<()> {
+    if simulation::active() {
+        return simulation::make_folder(path).await.map(drop);
+    }
+    let name = c_path(path)?;
+    let entry = opcode::MkDirAt::new(types::Fd(libc::AT_FDCWD), name.as_ptr()).mode(FOLDER_MODE).build();
+    run(entry, name).await.0.map(drop)
 }
 
 /// Makes names in a folder durable.
@@ -538,6 +623,9 @@ pub async fn remove(path: &Path) -> io::Result<()> {
 }
 
 async fn unlink(path: &Path, flags: i32) -> io::Result<()> {
+    if simulation::active() {
+        return simulation::unlink(path, flags & libc::AT_REMOVEDIR != 0).await.map(drop);
+    }
     let name = c_path(path)?;
     let entry = opcode::UnlinkAt::new(types::Fd(libc::AT_FDCWD), name.as_ptr()).flags(flags).build();
     run(entry, name).await.0.map(drop)
@@ -568,6 +656,9 @@ pub async fn remove_dir_all(path: &Path) -> io::Result<()> {
 /// # Errors
 /// The operating system's.
 pub async fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    if simulation::active() {
+        return simulation::rename(from, to).await.map(drop);
+    }
     let names = (c_path(from)?, c_path(to)?);
     let cwd = types::Fd(libc::AT_FDCWD);
     let entry = opcode::RenameAt::new(cwd, names.0.as_ptr(), cwd, names.1.as_ptr()).build();
@@ -576,7 +667,7 @@ pub async fn rename(from: &Path, to: &Path) -> io::Result<()> {
 
 /// Whether anything is at `path`.
 pub fn exists(path: &Path) -> bool {
-    fs::symlink_metadata(path).is_ok()
+    if simulation::active() { simulation::exists(path) } else { fs::symlink_metadata(path).is_ok() }
 }
 
 /// Bytes free for this process on the file system of `path`.
@@ -601,6 +692,9 @@ pub struct Space {
 /// # Errors
 /// The operating system's.
 pub fn space(path: &Path) -> io::Result<Space> {
+    if simulation::active() {
+        return Ok(simulation::space());
+    }
     let name = c_path(path)?;
     let mut stat = MaybeUninit::<libc::statvfs>::uninit();
     // SAFETY: a terminated path, and one `statvfs` written into the local place.

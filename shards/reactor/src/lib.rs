@@ -12,7 +12,7 @@ pub use executor::{Class, Shards, Task, block_on, busy, cores, spawn, start, yie
 
 // Time.
 mod time;
-pub use time::{monotonic, sleep, timeout, wall_clock};
+pub use time::{monotonic, random_bytes, sleep, timeout, wall_clock};
 
 // Waiting for one another on one shard.
 mod sync;
@@ -34,6 +34,9 @@ pub mod socket;
 
 // Messages between shards, and from other threads to a shard.
 pub mod mesh;
+
+// A disk in memory and an executor that a seed decides: for tests.
+pub mod simulation;
 
 // What this kernel and these limits allow.
 pub mod probe;

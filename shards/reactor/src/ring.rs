@@ -20,6 +20,7 @@ use io_uring::{IoUring, opcode, squeue};
 
 use crate::executor::{self, Runnable};
 use crate::mesh::Doorbell;
+use crate::simulation;
 use crate::time::Timers;
 
 /// Entries of the submission queue; a full one is submitted at once, so this bounds a batch, not what is in flight.
@@ -89,7 +90,7 @@ pub(crate) struct Ring {
     rung: Box<Cell<u64>>,
     /// Whether a read of the doorbell is in flight.
     listening: Cell<bool>,
-    pub(crate) timers: Timers,
+    pub(crate) timers: Rc<Timers>,
     inlets: RefCell<Vec<Weak<dyn Inlet>>>,
     free_slots: RefCell<Vec<u16>>,
     counters: Cell<RingCounters>,
@@ -111,7 +112,7 @@ impl Ring {
             doorbell,
             rung: Box::new(Cell::new(0)),
             listening: Cell::new(false),
-            timers: Timers::default(),
+            timers: Rc::default(),
             inlets: RefCell::new(Vec::new()),
             free_slots: RefCell::new((0..REGISTERED_BUFFERS_MAX as u16).rev().collect()),
             counters: Cell::new(RingCounters::default()),
@@ -472,6 +473,9 @@ impl BufferSlot {
 
 /// Tells this thread's ring about a buffer; `None` when there is no room or the memlock limit is reached.
 pub(crate) fn register_buffer(start: *mut u8, len: usize) -> Option<BufferSlot> {
+    if simulation::active() {
+        return None;
+    }
     let ring = current();
     if !ring.registers_buffers {
         return None;

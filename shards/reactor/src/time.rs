@@ -8,11 +8,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ottla_units::Timestamp;
 
-use crate::ring::{self, Ring};
+use crate::{ring, simulation};
 
 /// Who waits for which moment.
 ///
-/// *Lives on:* each shard, in its ring.
+/// *Lives on:* each shard, in its ring; or in a simulation.
 #[derive(Default)]
 pub(crate) struct Timers {
     waiting: RefCell<BTreeMap<(Instant, u64), Waker>>,
@@ -39,7 +39,7 @@ impl Timers {
 
 /// Done at a moment.
 struct Sleep {
-    ring: Rc<Ring>,
+    timers: Rc<Timers>,
     due: Instant,
     /// Its place among those who wait, once it does.
     number: Option<u64>,
@@ -49,16 +49,16 @@ impl Future for Sleep {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        if Instant::now() >= self.due {
+        if monotonic() >= self.due {
             return Poll::Ready(());
         }
-        let ring = Rc::clone(&self.ring);
+        let timers = Rc::clone(&self.timers);
         let number = *self.number.get_or_insert_with(|| {
-            let number = ring.timers.numbers.get();
-            ring.timers.numbers.set(number + 1);
+            let number = timers.numbers.get();
+            timers.numbers.set(number + 1);
             number
         });
-        ring.timers.waiting.borrow_mut().insert((self.due, number), context.waker().clone());
+        timers.waiting.borrow_mut().insert((self.due, number), context.waker().clone());
         Poll::Pending
     }
 }
@@ -66,18 +66,19 @@ impl Future for Sleep {
 impl Drop for Sleep {
     fn drop(&mut self) {
         if let Some(number) = self.number {
-            self.ring.timers.waiting.borrow_mut().remove(&(self.due, number));
+            self.timers.waiting.borrow_mut().remove(&(self.due, number));
         }
     }
 }
 
 fn sleep_until(due: Instant) -> Sleep {
-    Sleep { ring: ring::current(), due, number: None }
+    let timers = if simulation::active() { simulation::timers() } else { Rc::clone(&ring::current().timers) };
+    Sleep { timers, due, number: None }
 }
 
 /// Done after `duration`.
 pub async fn sleep(duration: Duration) {
-    let now = Instant::now();
+    let now = monotonic();
     // A time too far to be counted is a time that never comes.
     sleep_until(now.checked_add(duration).unwrap_or(now + Duration::from_secs(u64::from(u32::MAX)))).await;
 }
@@ -97,11 +98,27 @@ pub async fn timeout<F: Future>(limit: Duration, future: F) -> Option<F::Output>
 
 /// The time of day, which may jump.
 pub fn wall_clock() -> Timestamp {
+    if simulation::active() {
+        return simulation::wall_clock();
+    }
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp::new(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// A clock that never goes back; what deadlines and latencies are counted by.
 pub fn monotonic() -> Instant {
-    Instant::now()
+    if simulation::active() { simulation::monotonic() } else { Instant::now() }
+}
+
+/// Bytes that nobody can foresee, from the kernel: for names and marks that must not occur twice.
+pub fn random_bytes() -> [u8; 16] {
+    if simulation::active() {
+        return simulation::random_bytes();
+    }
+    let mut bytes = [0; 16];
+    // SAFETY: fills at most the length given, of a local place.
+    let filled = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
+    // So few bytes come whole once the kernel has gathered any at all, which it waits for.
+    assert_eq!(filled, bytes.len() as isize, "the kernel has no random bytes: {}", std::io::Error::last_os_error());
+    bytes
 }

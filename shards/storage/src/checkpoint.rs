@@ -154,8 +154,10 @@ fn read_log(fields: &mut Fields<'_>) -> Option<(TopicPartition, LogImage)> {
         epochs.push(EpochStart { epoch: LeaderEpoch::new(fields.i32()?), start: fields.offset()? });
     }
     let epochs = Epochs::new(epochs);
+    let epochs_new = epochs.entries().is_empty();
     let snapshot = read_snapshot(fields)?;
-    Some((key, LogImage { start, end, segments, active, epochs, snapshot, has_folder }))
+    let epochs_stale = false;
+    Some((key, LogImage { start, end, segments, active, epochs_stale, epochs_new, epochs, snapshot, has_folder }))
 }
 
 /// A snapshot that is in its file comes without bytes, which no snapshot is.

@@ -123,6 +123,9 @@ impl LogCore {
     /// Up to where a segment's file has good bytes.
     pub(crate) fn limit_of(&self, segment: Offset) -> Option<u64> {
         let state = self.state.borrow();
+        if state.deleted {
+            return None;
+        }
         let growing = state.rolled.iter().chain([&state.active]).find(|growing| growing.base == segment);
         match growing {
             Some(growing) => {

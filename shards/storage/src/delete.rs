@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use ottla_reactor::file;
+use ottla_reactor::{file, random_bytes};
 use ottla_units::Offset;
 
 use crate::layout::{DELETED, SegmentFile};
@@ -24,6 +24,8 @@ pub(crate) async fn delete(log: &Rc<LogCore>) -> Result<(), StorageError> {
     }
     undisturbed(log, async {
         let_go(log);
+        // Who gives memory back looks at the other logs now: this one was in the way.
+        log.store.chores.notify();
         remove_folder(log).await
     })
     .await
@@ -68,7 +70,7 @@ async fn remove_folder(log: &Rc<LogCore>) -> Result<(), StorageError> {
     if !file::exists(&folder) {
         return Ok(());
     }
-    let ending = format!(".{}{DELETED}", uuid::Uuid::new_v4().simple());
+    let ending = format!(".{}{DELETED}", uuid::Uuid::from_bytes(random_bytes()).simple());
     let mut name = log.folder.to_string();
     name.truncate(NAME_BYTES_MAX - ending.len());
     let doomed = log.store.layout.partition(&(name + &ending));
@@ -84,11 +86,13 @@ impl Log {
     ///
     /// # Errors
     /// [`StorageError::OutOfRange`] behind the log's end, [`StorageError::Busy`], [`StorageError::Failed`],
-    /// [`StorageError::Io`].
+    /// [`StorageError::Deleted`], [`StorageError::Stopped`], [`StorageError::Io`].
     pub async fn advance_start(&self, start: Offset) -> Result<(), StorageError> {
         let log = &self.0;
         let Some(ticket) = log.note_start(start)? else { return Ok(()) };
         log.store.reached(ticket, |journal| journal.durable).await?;
+        // Not before that: the file of leaderships may be written at any time, and a crash may leave the old start.
+        log.state.borrow_mut().cut_epochs(start);
         undisturbed(log, async {
             let gone = log.state.borrow_mut().take_segments_below(start);
             for segment in gone {
@@ -104,6 +108,10 @@ impl LogCore {
     /// Takes note of a new start, in memory and in the journal.
     fn note_start(self: &Rc<LogCore>, start: Offset) -> Result<Option<Ticket>, StorageError> {
         self.store.failed()?;
+        if self.store.stopping.get() {
+            // The checkpoint of a clean stop may be written already.
+            return Err(StorageError::Stopped);
+        }
         let mut state = self.state.borrow_mut();
         if let Some(why) = state.out_of_use() {
             return Err(why);
@@ -120,7 +128,6 @@ impl LogCore {
             return Err(StorageError::Busy);
         }
         state.start = start;
-        state.epochs_stale |= state.epochs.cut_front(start);
         journal.wanted = true;
         let ticket = Ticket(journal.cycle);
         drop((state, journal));
@@ -150,6 +157,11 @@ impl LogCore {
 }
 
 impl crate::log::State {
+    /// Forgets leaderships of records that are gone.
+    fn cut_epochs(&mut self, start: Offset) {
+        self.epochs_stale |= self.epochs.cut_front(start);
+    }
+
     /// Takes out the finished segments that end at or before `start`.
     fn take_segments_below(&mut self, start: Offset) -> Vec<Segment> {
         let unfinished = self.rolled.len() + 1;

@@ -90,6 +90,14 @@ impl Epochs {
         true
     }
 
+    /// Forgets leaderships whose records are all behind the log's end: a crash took them, but not the file. The one that begins
+    /// where the log does is kept.
+    pub(crate) fn cut_back(&mut self, start: Offset, end: Offset) -> bool {
+        let before = self.0.len();
+        self.0.retain(|entry| entry.start < end || entry.start <= start);
+        self.0.len() < before
+    }
+
     /// The content of Kafka's `leader-epoch-checkpoint`.
     pub fn to_file(&self) -> String {
         let mut text = format!("{FILE_VERSION}\n{}\n", self.0.len());

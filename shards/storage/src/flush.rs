@@ -6,12 +6,12 @@ use std::rc::Rc;
 
 use ottla_reactor::{AlignedBuffer, Class, Permit, Task, monotonic, spawn};
 
-use crate::StorageError;
 use crate::journal::format::{ENTRY_HEADER_BYTES, FRAME_HEADER_BYTES, MARK_BYTES};
 use crate::journal::{Cycle, Frame, JournalFile, Place, Reserve, Touched, mark_entry};
 use crate::log::LogCore;
 use crate::store::Shared;
 use crate::write_out::{Finish, write_out};
+use crate::{Planted, StorageError};
 
 // What finds no space in its segment.
 mod overflow;
@@ -46,13 +46,15 @@ async fn flush(store: &Rc<Shared>, cycle: Cycle) -> Result<(), StorageError> {
     let mut buffer = None;
     let mut place = None;
     let mut pen = None;
+    let mut sequence = 0;
     if !frame.is_empty() {
         let (found, right) = place_for(store, frame.padded(), number).await?;
         pen = Some(right);
-        note_places(store, &touched, &marked);
+        sequence = found.header.sequence;
+        note_dirty(store, &touched);
         let (sealed, len) = frame.seal(found.header);
         let began = monotonic();
-        let at_once = len <= store.config.disk.durable_write_bytes;
+        let at_once = !Planted::FrameUnflushed.is_there() && len <= store.config.disk.durable_write_bytes;
         let (result, back) = if at_once {
             found.file.file.write_durably(sealed, 0..len, found.position).await
         } else {
@@ -68,7 +70,7 @@ async fn flush(store: &Rc<Shared>, cycle: Cycle) -> Result<(), StorageError> {
     } else {
         drop(frame);
     }
-    finish(store, Finishing { number, touched, bulk, buffer, place, pen }).await
+    finish(store, Finishing { number, touched, bulk, buffer, place, pen, sequence, marked }).await
 }
 
 /// What is left of a cycle once its frame is written.
@@ -79,20 +81,25 @@ struct Finishing {
     buffer: Option<AlignedBuffer>,
     place: Option<Place>,
     pen: Option<Permit>,
+    /// The file that has the frame, and the logs with a mark in it.
+    sequence: u64,
+    marked: Vec<Rc<LogCore>>,
 }
 
 /// Second half of a cycle: waits for what went past the journal, flushes, tells everybody.
 async fn finish(store: &Rc<Shared>, cycle: Finishing) -> Result<(), StorageError> {
-    let Finishing { number, touched, bulk, buffer, place, mut pen } = cycle;
+    let Finishing { number, touched, bulk, buffer, place, mut pen, sequence, marked } = cycle;
     if bulk.is_empty() {
         store.journal.borrow_mut().written = number;
         store.progress.notify();
     }
-    if let Some(place) = &place {
+    if let Some(place) = place.as_ref().filter(|_| !Planted::FrameUnflushed.is_there()) {
         let began = monotonic();
         place.file.file.sync_data().await.map_err(StorageError::io(&place.file.path, "flush"))?;
         store.counters.journal_flush.observe(began.elapsed());
     }
+    // Not before they are durable: the file that holds the marks before these may be used again from now on.
+    note_marks(store, sequence, &marked);
     for task in bulk {
         if let Some(log) = task.await? {
             overflow::settle(store, &log, number, &mut pen).await?;
@@ -167,13 +174,13 @@ pub(crate) async fn carry_forward(store: &Rc<Shared>, logs: &[Rc<LogCore>]) -> R
             file.sync_data().await.map_err(StorageError::io(path, "flush"))?;
         }
         store.counters.journal_bytes.add(len as u64);
-        note_places(store, &[], logs);
+        note_marks(store, place.header.sequence, logs);
     }
     Ok(())
 }
 
-/// Remembers which file holds what of which log.
-fn note_places(store: &Rc<Shared>, touched: &[Touched], marked: &[Rc<LogCore>]) {
+/// Remembers that the file that takes frames holds what the segments of these logs lack.
+fn note_dirty(store: &Rc<Shared>, touched: &[Touched]) {
     let mut files = store.files.borrow_mut();
     let sequence = files.sequence();
     for entry in touched.iter().filter(|entry| entry.journaled) {
@@ -184,6 +191,11 @@ fn note_places(store: &Rc<Shared>, touched: &[Touched], marked: &[Rc<LogCore>]) 
             files.add_dirty(sequence, &entry.log);
         }
     }
+}
+
+/// Remembers that the file `sequence` holds the newest durable marks of these logs.
+fn note_marks(store: &Rc<Shared>, sequence: u64, marked: &[Rc<LogCore>]) {
+    let mut files = store.files.borrow_mut();
     for log in marked {
         log.state.borrow_mut().mark_in = sequence;
         files.add_marked(sequence, log);

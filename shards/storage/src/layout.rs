@@ -63,13 +63,21 @@ impl Layout {
         self.core_journal(core).join("checkpoint")
     }
 
-    /// Makes the folders that are missing.
+    /// Makes the folders that are missing, durably.
     ///
     /// # Errors
     /// [`StorageError::Io`].
     pub async fn create(&self) -> Result<(), StorageError> {
         for folder in [&self.data, &self.topics(), &self.metadata(), &self.journal] {
             file::create_dir_all(folder).await.map_err(StorageError::io(folder, "create"))?;
+        }
+        // One that is there may have been made by a process that died before it could flush the name.
+        for folder in [&self.data, &self.topics(), &self.journal] {
+            match file::sync_parent(folder).await {
+                // The folder above may be another user's.
+                Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {}
+                other => other.map_err(StorageError::io(folder, "flush the name of"))?,
+            }
         }
         Ok(())
     }

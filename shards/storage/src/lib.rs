@@ -61,5 +61,12 @@ pub use recover::{LogImage, RecoverOptions, Recovery, RecoveryReport, recover};
 mod rebuild;
 pub use rebuild::{Rebuild, RebuiltLog};
 
+// Defects made on purpose: tests of the simulation.
+mod planted;
+#[cfg(feature = "planted-faults")]
+pub use planted::Planted;
+#[cfg(not(feature = "planted-faults"))]
+use planted::Planted;
+
 // For people: journals and checkpoints as they lie on disk.
 pub mod inspect;

@@ -93,6 +93,8 @@ pub(crate) struct State {
     /// The log place, and the offset there, up to which the segments' files are durable.
     pub(crate) synced: u64,
     pub(crate) synced_end: Offset,
+    /// The latest time up to there, in the segment with this base.
+    pub(crate) synced_latest: (Offset, crate::Latest),
     /// The cycle that it last brought something into, how much, and which way.
     cycle: u64,
     cycle_bytes: usize,
@@ -106,6 +108,8 @@ pub(crate) struct State {
     pub(crate) queued: bool,
     pub(crate) epochs: Epochs,
     pub(crate) epochs_stale: bool,
+    /// Whether there were none when the log was opened.
+    pub(crate) epochs_new: bool,
     /// Producers' states for which files are to be written.
     pub(crate) snapshots: Vec<(Offset, Vec<u8>)>,
     /// The newest producers' state that was on the disk when the log was opened, or was written since.
@@ -135,6 +139,7 @@ impl State {
         let active_base = active.base;
         let bases: Vec<Offset> = segments.iter().map(|segment| segment.base).collect();
         let segments_begin_at = |offset: Offset| bases.binary_search(&offset).is_ok();
+        let synced_latest = segments.last().map_or((image.end, crate::Latest::NONE), |last| (last.base, last.latest));
         State {
             start: image.start,
             end: image.end,
@@ -145,6 +150,7 @@ impl State {
             tail: Tail::new(position, chunk_bytes_max),
             synced: position,
             synced_end: image.end,
+            synced_latest,
             cycle: 0,
             cycle_bytes: 0,
             cycle_bulk: false,
@@ -153,7 +159,8 @@ impl State {
             mark_in: 0,
             queued: false,
             epochs: image.epochs,
-            epochs_stale: false,
+            epochs_stale: image.epochs_stale,
+            epochs_new: image.epochs_new,
             snapshots: Vec::new(),
             loose_snapshot: covered.filter(|covered| !segments_begin_at(*covered)),
             since_snapshot: match covered {
@@ -190,7 +197,7 @@ impl State {
             return mark;
         }
         let growing = self.rolled.front().unwrap_or(&self.active);
-        let latest = self.segments.iter().rev().find(|segment| segment.base == growing.base);
+        let (segment, latest) = self.synced_latest;
         Mark {
             start: self.start,
             segment: growing.base,
@@ -198,7 +205,8 @@ impl State {
             end: self.synced_end,
             index_entries: growing.index.stored,
             time_entries: growing.index.stored_times,
-            latest: latest.map_or(crate::Latest::NONE, |segment| segment.latest),
+            // Later batches may be gone after a crash.
+            latest: if segment == growing.base { latest } else { crate::Latest::NONE },
         }
     }
 
@@ -432,6 +440,7 @@ impl LogCore {
             }
             Way::Bulk => {
                 journal.bulk_bytes += bytes;
+                self.store.counters.bulk_bytes.add(bytes as u64);
                 if !state.cycle_bulk {
                     state.cycle_bulk = true;
                     journal.bulk.push(Rc::clone(self));

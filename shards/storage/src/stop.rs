@@ -19,7 +19,8 @@ pub(crate) async fn stop(store: &Rc<Shared>) -> Result<(), StorageError> {
     store.work.notify();
     let last = Ticket(store.journal.borrow().newest());
     store.reached(last, |journal| journal.durable).await?;
-    let logs: Vec<Rc<LogCore>> = store.logs.borrow().values().map(Rc::clone).collect();
+    let mut logs: Vec<Rc<LogCore>> = store.logs.borrow().values().map(Rc::clone).collect();
+    logs.sort_unstable_by_key(|log| log.key);
     finish_logs(&logs).await?;
     // Without a checkpoint the next start looks at the files, and finds what is missing.
     if let Some((why, _)) = logs.iter().find_map(|log| log.state.borrow().lost.clone()) {
@@ -61,6 +62,8 @@ impl crate::log::State {
             end: self.end,
             segments: self.segments.clone(),
             active: self.active.clone(),
+            epochs_stale: false,
+            epochs_new: self.epochs.entries().is_empty(),
             epochs: self.epochs.clone(),
             snapshot: self.snapshot.clone(),
             has_folder: self.has_folder,

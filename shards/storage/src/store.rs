@@ -43,6 +43,8 @@ pub struct StoreCounters {
     pub cycles: Counter,
     /// Bytes written to the journal, padding included.
     pub journal_bytes: Counter,
+    /// Journal files put back into use.
+    pub recycled: Counter,
     /// Bytes written to segments.
     pub segment_bytes: Counter,
     /// Times a log was written out.
@@ -147,6 +149,7 @@ impl Store {
     pub async fn start(layout: &Layout, mut config: StoreConfig) -> Result<Store, StorageError> {
         let folder = layout.core_journal(config.core);
         file::create_dir_all(&folder).await.map_err(StorageError::io(&folder, "create"))?;
+        file::sync_parent(&folder).await.map_err(StorageError::io(&folder, "flush the name of"))?;
         let journal_disk = file::space(&folder).map_err(StorageError::io(&folder, "look at"))?;
         (config.journal_files, config.journal_file_bytes) =
             fitting(config.journal_files, config.journal_file_bytes, journal_disk.free);

@@ -1,7 +1,7 @@
 //! What a store does behind the data path: writing logs out, giving memory back, recycling the journal, watching the disk.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ const FREE_FILES_CALM: usize = 2;
 /// Write-outs under way. Dropping it cancels them, as a crash would.
 #[derive(Default)]
 struct WriteOuts {
-    tasks: HashMap<u64, Task<()>>,
+    tasks: BTreeMap<u64, Task<()>>,
     next: u64,
     finished: Rc<RefCell<Vec<u64>>>,
     /// Whether the last write-out found the disk full; nothing is tried again until the next look at it.
@@ -115,7 +115,8 @@ fn give_back_memory(store: &Rc<Shared>) {
         let synced = state.synced;
         let gone = state.tail.evict(synced);
         freed += gone;
-        let waits = gone == 0 && state.tail.chunks() > 0;
+        // What a deleted log has goes when its folder does.
+        let waits = gone == 0 && state.tail.chunks() > 0 && !state.deleted;
         drop(state);
         if waits {
             store.enqueue(&log);
@@ -215,6 +216,7 @@ async fn recycle(store: &Rc<Shared>) -> Result<(), StorageError> {
         if marked.is_empty() {
             let Some(file) = store.files.borrow_mut().take_oldest() else { return Ok(()) };
             prepare(store, file).await?;
+            store.counters.recycled.increment();
             continue;
         }
         carry_forward(store, &marked).await?;
@@ -280,9 +282,14 @@ pub(crate) async fn open_other_files(store: Rc<Shared>) {
 
 async fn fill_up(store: &Rc<Shared>) -> Result<(), StorageError> {
     let folder = store.layout.core_journal(store.config.core);
+    let mut files = Vec::new();
     for slot in FILES_MIN..store.config.journal_files {
-        let file = JournalFile::open(&folder, slot, store.config.journal_file_bytes).await?;
+        files.push(JournalFile::open(&folder, slot, store.config.journal_file_bytes).await?);
+    }
+    // A file takes frames as soon as it stands in line: its name is durable before that.
+    file::sync_dir(&folder).await.map_err(StorageError::io(&folder, "flush"))?;
+    for file in files {
         prepare(store, Rc::new(file)).await?;
     }
-    file::sync_dir(&folder).await.map_err(StorageError::io(&folder, "flush"))
+    Ok(())
 }

@@ -9,13 +9,13 @@ use ottla_reactor::file::{self, File, Open};
 use ottla_reactor::{AlignedBuffer, BLOCK};
 use ottla_units::Offset;
 
-use crate::StorageError;
 use crate::epochs::Epochs;
 use crate::join::join_all;
 use crate::layout::SegmentFile;
 use crate::log::{LogCore, State};
 use crate::segment::Growing;
 use crate::tail::{Run, Seam};
+use crate::{Planted, StorageError};
 
 /// A segment smaller than this is not given space ahead: many partitions hold little.
 const ALLOCATE_FROM_BYTES: u64 = 64 << 10;
@@ -49,8 +49,9 @@ struct Plan {
     end: Offset,
     seam: Option<Seam>,
     runs: Vec<Run>,
-    /// Bytes of the segment after this step.
+    /// Bytes of the segment after this step, and the latest time in it then.
     bytes: u64,
+    latest: crate::Latest,
     /// Whether the file is to be made.
     create: bool,
     /// Space to reserve: from, to; and up to where it was.
@@ -64,8 +65,10 @@ struct Plan {
     /// A producers' state that those replace.
     stale_snapshot: Option<Offset>,
     epochs: Option<Epochs>,
-    /// The journal file that takes frames now: what is appended later is in it or a later one.
-    sequence: u64,
+    /// Whether recovery could do without that file.
+    epochs_told: bool,
+    /// The journal file that takes frames now, if this step writes all there is: what is appended later is in it or a later one.
+    sequence: Option<u64>,
 }
 
 /// Entries that go into the index files, and where.
@@ -136,7 +139,7 @@ async fn execute(log: &Rc<LogCore>, plan: &Plan) -> Result<(), StorageError> {
     write_bytes(log, plan).await?;
     write_index(log, plan).await?;
     write_companions(log, plan).await?;
-    if plan.create {
+    if plan.create && !Planted::FolderUnflushed.is_there() {
         // The file's name, and the folder's, which may be new as well.
         for folder in [log.path(), log.store.layout.topics()] {
             file::sync_dir(&folder).await.map_err(StorageError::io(&folder, "flush"))?;
@@ -164,6 +167,7 @@ fn plan(log: &Rc<LogCore>, until: u64, finish: Finish) -> Option<Plan> {
     let next_base = state.rolled.get(1).unwrap_or(&state.active).base;
     let (to, end) = if rolled { (stop, next_base) } else { (state.tail.end(), state.end) };
     let finishing = rolled || finish == Finish::Yes;
+    let epochs_told = state.first_batch_tells_epochs();
     let growing = state.rolled.front_mut().unwrap_or(&mut state.active);
     let untidy = finishing && growing.untidy;
     if !rolled && state.synced >= until && !untidy {
@@ -177,7 +181,8 @@ fn plan(log: &Rc<LogCore>, until: u64, finish: Finish) -> Option<Plan> {
     let ahead = ALLOCATE_STEP_BYTES_MAX.min(log.store.free.get() / ALLOCATE_SHARE);
     let (seam, runs) = state.tail.runs(state.synced..to);
     let bytes = to - growing.at;
-    let sequence = log.store.files.borrow().sequence();
+    // What follows a rolled segment was appended already, and may be in older files.
+    let sequence = (!rolled).then(|| log.store.files.borrow().sequence());
     let snapshots = if finishing { std::mem::take(&mut state.snapshots) } else { Vec::from_iter(snapshot) };
     let epochs = state.epochs_stale && (finishing || state.epochs.entries().len() > 1);
     state.epochs_stale &= !epochs;
@@ -188,6 +193,7 @@ fn plan(log: &Rc<LogCore>, until: u64, finish: Finish) -> Option<Plan> {
         seam,
         runs,
         bytes,
+        latest: latest.unwrap_or(crate::Latest::NONE),
         create: !growing.exists,
         allocated: Cell::new(growing.allocated),
         allocate: growing.reserve(bytes, log.settings.get().segment_bytes, ahead).filter(|_| !finishing),
@@ -197,6 +203,7 @@ fn plan(log: &Rc<LogCore>, until: u64, finish: Finish) -> Option<Plan> {
         stale_snapshot: state.loose_snapshot.filter(|loose| snapshots.last().is_some_and(|(newest, _)| newest > loose)),
         snapshots,
         epochs: epochs.then(|| state.epochs.clone()),
+        epochs_told,
         sequence,
     })
 }
@@ -247,9 +254,10 @@ impl Growing {
 /// Makes the partition's folder and says in it whose it is.
 async fn create_folder(log: &Rc<LogCore>) -> Result<(), StorageError> {
     let folder = log.path();
-    file::create_dir_all(&folder).await.map_err(StorageError::io(&folder, "create"))?;
+    file::create_dir(&folder).await.map_err(StorageError::io(&folder, "create"))?;
     let owner = crate::owner::to_file(log.key.topic);
-    write_plain(&folder.join(crate::owner::FILE), owner.as_bytes(), false).await?;
+    // Recovery takes no segment from a folder that does not say whose it is.
+    write_plain(&folder.join(crate::owner::FILE), owner.as_bytes(), true).await?;
     log.state.borrow_mut().has_folder = true;
     Ok(())
 }
@@ -271,7 +279,9 @@ async fn write_bytes(log: &Rc<LogCore>, plan: &Plan) -> Result<(), StorageError>
     if plan.finish {
         file.truncate(plan.bytes).await.map_err(StorageError::io(&path, "cut"))?;
     }
-    file.sync_data().await.map_err(StorageError::io(&path, "flush"))?;
+    if !Planted::SegmentUnflushed.is_there() {
+        file.sync_data().await.map_err(StorageError::io(&path, "flush"))?;
+    }
     if file.is_removed().map_err(StorageError::io(&path, "look at"))? {
         return Err(StorageError::Removed { path });
     }
@@ -317,7 +327,7 @@ async fn write_index(log: &Rc<LogCore>, plan: &Plan) -> Result<(), StorageError>
         let path = kind.path(&folder, plan.base);
         write_behind_end(&path, at, bytes, plan.finish).await.map_err(StorageError::io(&path, "write"))?;
     }
-    if index.at == 0 && !plan.create {
+    if (index.at == 0 || index.times_at == 0) && !plan.create {
         file::sync_dir(&folder).await.map_err(StorageError::io(&folder, "flush"))?;
     }
     Ok(())
@@ -351,12 +361,11 @@ async fn write_companions(log: &Rc<LogCore>, plan: &Plan) -> Result<(), StorageE
     }
     let path = folder.join(crate::owner::EPOCHS_FILE);
     match &plan.epochs {
-        Some(epochs) if epochs.entries().len() > 1 => {
+        Some(epochs) if plan.epochs_told => write_plain(&path, epochs.to_file().as_bytes(), false).await,
+        Some(epochs) => {
             let text = epochs.to_file();
             file::write_atomically(&path, text.as_bytes()).await.map_err(StorageError::io(&path, "write"))
         }
-        // A log's only leadership can be read from its first batch.
-        Some(epochs) => write_plain(&path, epochs.to_file().as_bytes(), false).await,
         None => Ok(()),
     }
 }
@@ -390,6 +399,7 @@ fn apply(log: &Rc<LogCore>, plan: Plan) {
     log.store.written_out(plan.places.end - plan.places.start);
     state.synced = plan.places.end;
     state.synced_end = plan.end;
+    state.synced_latest = (plan.base, plan.latest);
     let growing = state.rolled.front_mut().unwrap_or(&mut state.active);
     growing.exists = true;
     growing.untidy = !plan.finish;
@@ -423,18 +433,26 @@ fn apply(log: &Rc<LogCore>, plan: Plan) {
 }
 
 impl State {
+    /// Whether the log's only leadership can be read from its first batch, and no checkpoint tells of an earlier one.
+    fn first_batch_tells_epochs(&self) -> bool {
+        let first = self.segments.first().map(|segment| segment.base);
+        match self.epochs.entries() {
+            [] => true,
+            [only] => self.epochs_new && Some(only.start) == first,
+            _ => false,
+        }
+    }
+
     /// After what was there when the journal's file `sequence` took frames is durable in segments: what remains is in that
-    /// file or a later one. Gives the file whose list the log must join.
-    fn clean_up_to(&mut self, sequence: u64) -> Option<u64> {
+    /// file or a later one; without one nothing is known of the rest. Gives the file whose list the log must join.
+    fn clean_up_to(&mut self, sequence: Option<u64>) -> Option<u64> {
         let since = self.dirty_since?;
         if self.synced_end >= self.end {
             self.dirty_since = None;
             return None;
         }
-        if since >= sequence {
-            return None;
-        }
-        self.dirty_since = Some(sequence);
-        Some(sequence)
+        let later = sequence.filter(|sequence| since < *sequence)?;
+        self.dirty_since = Some(later);
+        Some(later)
     }
 }

@@ -7,11 +7,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use ottla_reactor::file::{self, File, Open};
-use ottla_reactor::{AlignedBuffer, BLOCK, sleep};
+use ottla_reactor::{AlignedBuffer, BLOCK, random_bytes, sleep};
 
 use super::format::{FileHeader, FrameHeader, HeaderFound, NO_PREVIOUS};
 use crate::log::LogCore;
-use crate::{StorageError, StoreConfig};
+use crate::{Planted, StorageError, StoreConfig};
 
 /// Bytes of zeros written at once when a file is first filled, and how long the disk is left to others in between.
 const ZERO_BYTES: usize = 512 << 10;
@@ -96,7 +96,7 @@ impl Files {
             core: self.core,
             generation: self.generation,
             sequence,
-            salt: uuid::Uuid::new_v4().as_u64_pair().0,
+            salt: uuid::Uuid::from_bytes(random_bytes()).as_u64_pair().0,
             bytes: 0,
             zeroed: false,
         }
@@ -210,7 +210,7 @@ impl Files {
         while oldest.dirty.last().is_some_and(|log| log.dirty_since() != Some(sequence)) {
             oldest.dirty.pop();
         }
-        if !oldest.dirty.is_empty() {
+        if !oldest.dirty.is_empty() && !Planted::TrimmedEarly.is_there() {
             return None;
         }
         oldest.marked.retain(|log| log.mark_in() == sequence);
@@ -300,7 +300,7 @@ impl JournalFile {
 
     /// Writes zeros over the whole file, once in its life. Only for a file that nobody uses.
     pub(crate) async fn zero(&self) -> Result<(), StorageError> {
-        let mut zeros = AlignedBuffer::new(ZERO_BYTES);
+        let mut zeros = AlignedBuffer::new(usize::try_from(self.bytes).unwrap_or(ZERO_BYTES).min(ZERO_BYTES));
         let mut at = BLOCK as u64;
         while at < self.bytes {
             let len = (self.bytes - at).min(ZERO_BYTES as u64) as usize;

@@ -2,11 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 
-use ottla_reactor::file;
+use ottla_reactor::{file, random_bytes};
 use ottla_units::TopicPartition;
 
 use super::RecoveryReport;
-use crate::layout::{DELETED, Layout, STRAY};
+use crate::layout::{DELETED, Layout, STRAY, SegmentFile};
 use crate::log::LogSpec;
 use crate::{StorageError, owner};
 
@@ -36,20 +36,30 @@ pub(super) async fn sort_out(
     Ok(found)
 }
 
-/// Whether the folder says that it is another topic's, of the same name: then the topic was deleted and made again.
+/// Whether the folder is another topic's of the same name, which was deleted and made again; or nobody's: one that holds
+/// segments but does not say whose. A topic's first write-out ends only when that is durable, so nothing is lost with it.
 pub(super) async fn is_foreign(layout: &Layout, spec: &LogSpec) -> Result<bool, StorageError> {
     let path = layout.partition(&spec.folder()).join(owner::FILE);
     match file::read(&path).await {
-        Ok(bytes) => Ok(owner::names(&String::from_utf8_lossy(&bytes), spec.key.topic) == Some(false)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Ok(bytes) => match owner::names(&String::from_utf8_lossy(&bytes), spec.key.topic) {
+            Some(ours) => Ok(!ours),
+            None => has_segments(layout, spec).await,
+        },
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => has_segments(layout, spec).await,
         Err(error) => Err(StorageError::io(&path, "read")(error)),
     }
+}
+
+async fn has_segments(layout: &Layout, spec: &LogSpec) -> Result<bool, StorageError> {
+    let folder = layout.partition(&spec.folder());
+    let entries = file::list(&folder).await.map_err(StorageError::io(&folder, "list"))?;
+    Ok(entries.iter().any(|entry| SegmentFile::parse(&entry.name).is_some()))
 }
 
 /// Renames a folder that no topic owns. It is never removed: were the metadata lost, it would be all that is left.
 pub(super) async fn set_aside(layout: &Layout, name: &str, report: &mut RecoveryReport) -> Result<(), StorageError> {
     let from = layout.partition(name);
-    let stray = format!("{name}.{}{STRAY}", uuid::Uuid::new_v4().simple());
+    let stray = format!("{name}.{}{STRAY}", uuid::Uuid::from_bytes(random_bytes()).simple());
     file::rename(&from, &layout.partition(&stray)).await.map_err(StorageError::io(&from, "rename"))?;
     tracing::warn!(folder = name, renamed = stray, "no topic owns this folder; it is set aside");
     report.strays.push(stray);

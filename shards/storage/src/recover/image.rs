@@ -23,6 +23,9 @@ pub struct LogImage {
     /// The producers' state that covers everything below an offset; what follows up to `end` is to be read again.
     pub snapshot: Option<(Offset, Vec<u8>)>,
     pub(crate) active: Growing,
+    /// Whether the file of leaderships says something else, and whether no checkpoint ever told of any.
+    pub(crate) epochs_stale: bool,
+    pub(crate) epochs_new: bool,
     pub(crate) has_folder: bool,
 }
 
@@ -36,6 +39,8 @@ impl Default for LogImage {
             epochs: Epochs::default(),
             snapshot: None,
             active: Growing::new(Offset::ZERO, 0),
+            epochs_stale: false,
+            epochs_new: true,
             has_folder: false,
         }
     }

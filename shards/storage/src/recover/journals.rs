@@ -168,14 +168,15 @@ impl FileBytes {
         let file = File::open(&path, Open { read: true, direct: true, ..Open::default() }).await;
         let file = file.map_err(StorageError::io(&path, "open"))?;
         let size = file.size().map_err(StorageError::io(&path, "look at"))?;
-        Ok(FileBytes { file, path, size, buffer: AlignedBuffer::new(READ_BYTES), from: 0, len: 0 })
+        let read_bytes = usize::try_from(size).unwrap_or(READ_BYTES).min(READ_BYTES);
+        Ok(FileBytes { file, path, size, buffer: AlignedBuffer::new(read_bytes), from: 0, len: 0 })
     }
 
     /// `count` bytes at the block boundary `at`; fewer at the end of the file.
     async fn at(&mut self, at: u64, count: usize) -> Result<&[u8], StorageError> {
         let count = count.min(usize::try_from(self.size - at).unwrap_or(usize::MAX));
         if at < self.from || at + count as u64 > self.from + self.len as u64 {
-            let wanted = count.max(READ_BYTES).next_multiple_of(BLOCK);
+            let wanted = count.max(READ_BYTES.min(self.buffer.len())).next_multiple_of(BLOCK);
             let empty = AlignedBuffer::new(if wanted > self.buffer.len() { wanted } else { 1 });
             let mut buffer = std::mem::replace(&mut self.buffer, empty);
             if wanted > buffer.len() {

@@ -169,7 +169,8 @@ async fn write_checkpoint(
     generation: u64,
     logs: &HashMap<TopicPartition, LogImage>,
 ) -> Result<(), StorageError> {
-    let logs = logs.iter().map(|(key, log)| (*key, log.clone())).collect();
+    let mut logs: Vec<_> = logs.iter().map(|(key, log)| (*key, log.clone())).collect();
+    logs.sort_unstable_by_key(|(key, _)| *key);
     let checkpoint = Checkpoint { generation, clean: false, logs };
     checkpoint.write(&layout.recovered_checkpoint()).await
 }

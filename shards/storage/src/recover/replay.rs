@@ -1,9 +1,10 @@
 //! Bringing what only the journals have into the segments.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
 
 use ottla_batch::Batch;
+use ottla_reactor::file;
 use ottla_units::TopicPartition;
 
 use super::journals::{JournalPart, JournalScan, read_frames};
@@ -30,7 +31,7 @@ struct Replay<'a> {
     options: &'a RecoverOptions,
     report: &'a mut RecoveryReport,
     /// Logs with restored batches that are not written out.
-    waiting: HashMap<TopicPartition, Rc<LogCore>>,
+    waiting: BTreeMap<TopicPartition, Rc<LogCore>>,
     bytes: usize,
     /// Logs that have a gap; nothing behind it is taken.
     broken: HashSet<TopicPartition>,
@@ -64,7 +65,10 @@ pub(super) async fn replay(
         let log = LogCore::new(&store, spec, image, LogSettings::default());
         logs.insert(spec.key, Rc::new(log));
     }
-    let (waiting, broken) = (HashMap::new(), HashSet::new());
+    // What was found counts as durable from now on, also where only the process died and nothing was flushed.
+    let topics = layout.topics();
+    file::sync_dir(&topics).await.map_err(StorageError::io(&topics, "flush"))?;
+    let (waiting, broken) = (BTreeMap::new(), HashSet::new());
     let mut replay = Replay { logs, options, report, waiting, bytes: 0, broken };
     for (part, upto) in scans.iter().flat_map(|scan| scan.parts.iter().zip(&scan.ends)) {
         let skip = options.accept_loss;
@@ -72,7 +76,13 @@ pub(super) async fn replay(
     }
     let Replay { logs, waiting, .. } = replay;
     drop(waiting);
-    let all: Vec<Rc<LogCore>> = logs.into_values().collect();
+    let mut all: Vec<Rc<LogCore>> = logs.into_values().collect();
+    all.sort_unstable_by_key(|log| log.key);
+    for log in &all {
+        let mut state = log.state.borrow_mut();
+        let (start, end) = (state.start, state.end);
+        state.epochs_stale |= state.epochs.cut_back(start, end);
+    }
     finish_logs(&all).await?;
     images.extend(all.iter().map(|log| (log.key, log.state.borrow().image())));
     store.forget();
@@ -90,7 +100,9 @@ async fn examine(
     report: &mut RecoveryReport,
 ) -> Result<LogImage, StorageError> {
     let folder = layout.partition(&spec.folder());
-    let foreign = checkpoint.is_none() && found.contains(&spec.key) && folders::is_foreign(layout, spec).await?;
+    // A mark proves that this log was written into the folder, whatever became of the file that names the topic.
+    let proved = checkpoint.is_some() || mark.is_some_and(|mark| mark.end > mark.start && mark.position > 0);
+    let foreign = !proved && found.contains(&spec.key) && folders::is_foreign(layout, spec).await?;
     if foreign {
         folders::set_aside(layout, &spec.folder(), report).await?;
     }
@@ -153,7 +165,9 @@ impl Replay<'_> {
                 let mark = Mark::from_bytes(payload);
                 let mark = mark.ok_or_else(|| StorageError::corrupt(&part.path, at, Damage::Entry))?;
                 let mut state = log.state.borrow_mut();
-                state.start = state.start.max(mark.start).min(state.end);
+                let start = state.start.max(mark.start).min(state.end);
+                state.start = start;
+                state.epochs_stale |= state.epochs.cut_front(start);
             }
         }
         Ok(())
@@ -161,7 +175,7 @@ impl Replay<'_> {
 
     /// Writes out what was restored so far and gives its memory back: several logs at once, since each waits for a flush.
     async fn write_out(&mut self) -> Result<(), StorageError> {
-        let logs: Vec<Rc<LogCore>> = self.waiting.drain().map(|(_, log)| log).collect();
+        let logs: Vec<Rc<LogCore>> = std::mem::take(&mut self.waiting).into_values().collect();
         for some in logs.chunks(LOGS_AT_ONCE) {
             join_all(some.iter().map(|log| write_out(log, Finish::No)).collect()).await?;
         }

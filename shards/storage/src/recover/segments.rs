@@ -15,7 +15,7 @@ use crate::layout::SegmentFile;
 use crate::segment::{
     Growing, GrowingIndex, INDEX_ENTRY_BYTES, IndexEntry, Latest, Segment, TIME_ENTRY_BYTES, TimeEntry,
 };
-use crate::{Damage, LogSettings, StorageError, owner};
+use crate::{Damage, LogSettings, Planted, StorageError, owner};
 
 /// Bytes that a scan reads at once.
 const SCAN_BYTES: usize = 1 << 20;
@@ -53,7 +53,8 @@ impl<'a> Examination<'a> {
         let start = self.known.start.max(self.floor.start);
         let mut image = LogImage { start, segments: Vec::new(), has_folder: true, ..self.known.clone() };
         accept(files.check_complete(self.folder, &self.known, start), self.options, self.report)?;
-        image.epochs = self.epochs(&files, image.epochs).await?;
+        let stored = read_epochs(self.folder).await?;
+        image.epochs = self.epochs(&files, stored.clone(), image.epochs).await?;
         let last = files.bases.last().copied().filter(|last| *last >= self.floor.segment);
         for base in files.bases.iter().filter(|base| Some(**base) != last) {
             image.segments.push(finished(self.folder, *base, &self.known, files.bytes_of(*base)).await?);
@@ -65,13 +66,29 @@ impl<'a> Examination<'a> {
         // Where lost segments were accepted, the log begins behind them.
         let first = image.segments.first().map_or(image.end, |first| first.base);
         image.start = image.start.max(first).min(image.end);
+        image.epochs.cut_front(image.start);
+        image.epochs_stale = stored.as_ref() != Some(&image.epochs);
         image.choose_snapshot(&files.snapshots);
+        self.make_durable(&files, image.end).await?;
         Ok(image)
     }
 
+    /// Makes the names in the folder durable: a process that died may not have come to it. Producers' states of records that
+    /// are gone go as well, before others take their offsets.
+    async fn make_durable(&self, files: &Listing, end: Offset) -> Result<(), StorageError> {
+        for offset in files.snapshots.iter().filter(|offset| **offset > end) {
+            let path = SegmentFile::Snapshot.path(self.folder, *offset);
+            file::remove(&path).await.map_err(StorageError::io(&path, "remove"))?;
+        }
+        if !file::exists(self.folder) {
+            return Ok(());
+        }
+        file::sync_dir(self.folder).await.map_err(StorageError::io(self.folder, "flush"))
+    }
+
     /// The leaderships: those of the file, which is as new as what is durable, else what the first batch tells.
-    async fn epochs(&self, files: &Listing, known: Epochs) -> Result<Epochs, StorageError> {
-        if let Some(epochs) = read_epochs(self.folder).await.filter(|epochs| epochs.latest() >= known.latest()) {
+    async fn epochs(&self, files: &Listing, stored: Option<Epochs>, known: Epochs) -> Result<Epochs, StorageError> {
+        if let Some(epochs) = stored.filter(|epochs| epochs.latest() >= known.latest()) {
             return Ok(epochs);
         }
         let mut epochs = known;
@@ -117,9 +134,8 @@ impl<'a> Examination<'a> {
             let short = StorageError::corrupt(&path, position, Damage::Batch);
             accept(Err::<(), _>(short), self.options, self.report)?;
         }
-        scan.active.untidy = position != size
-            || !scan.active.index.pending.is_empty()
-            || reader.index_differs(self.folder, &scan).await?;
+        // Flushed when it is finished, even if it looks finished: a process that died may not have come to it.
+        scan.active.untidy = true;
         image.end = scan.end.unwrap_or(base);
         image.segments.push(scan.segment);
         image.active = scan.active;
@@ -253,9 +269,10 @@ impl LogImage {
     }
 }
 
-async fn read_epochs(folder: &Path) -> Option<Epochs> {
-    let bytes = file::read(&folder.join(owner::EPOCHS_FILE)).await.ok()?;
-    Epochs::from_file(std::str::from_utf8(&bytes).ok()?)
+/// What the file of leaderships says; nothing when there is none, or a torn one.
+async fn read_epochs(folder: &Path) -> Result<Option<Epochs>, StorageError> {
+    let bytes = read_if_there(&folder.join(owner::EPOCHS_FILE)).await?;
+    Ok(std::str::from_utf8(&bytes).ok().and_then(Epochs::from_file))
 }
 
 /// A segment that is followed by another: its files were finished before that one was begun.
@@ -314,7 +331,8 @@ impl Scanning {
     /// Takes a batch in, if it is whole and follows; gives its size.
     fn note(&mut self, batch: &Batch<'_>) -> Option<u64> {
         let follows = self.end.is_none_or(|end| end == batch.base_offset());
-        if !follows || batch.last_offset_delta() < 0 || !batch.crc_matches() {
+        let whole = Planted::BatchUnchecked.is_there() || batch.crc_matches();
+        if !follows || batch.last_offset_delta() < 0 || !whole {
             return None;
         }
         let (base, position) = (self.segment.base, self.segment.bytes);
@@ -413,21 +431,5 @@ impl SegmentReader {
         };
         let bytes = self.load(at, needed).await?;
         Ok(Batch::parse(bytes).ok().and_then(|(batch, _)| scan.note(&batch)).map(|len| at + len))
-    }
-
-    /// Whether the index files are longer than what is known to be good of them.
-    async fn index_differs(&self, folder: &Path, scan: &Scanning) -> Result<bool, StorageError> {
-        let index = &scan.active.index;
-        let base = scan.segment.base;
-        let wanted = [
-            (SegmentFile::Index, index.stored as usize * INDEX_ENTRY_BYTES),
-            (SegmentFile::TimeIndex, index.stored_times as usize * TIME_ENTRY_BYTES),
-        ];
-        for (kind, len) in wanted {
-            if read_if_there(&kind.path(folder, base)).await?.len() != len {
-                return Ok(true);
-            }
-        }
-        Ok(index.last_time < scan.segment.latest.timestamp)
     }
 }
