@@ -134,6 +134,8 @@ async fn write_bulk(store: Rc<Shared>, log: Rc<LogCore>) -> Result<Option<Rc<Log
 async fn place_for(store: &Rc<Shared>, padded: u64, cycle: u64) -> Result<(Place, Permit), StorageError> {
     loop {
         let pen = store.pen.acquire(1).await;
+        // A frame behind one that a failed flush lost would look like damage.
+        store.failed()?;
         let recycled = store.recycled.wait();
         let (before, place) = {
             let mut files = store.files.borrow_mut();
@@ -163,6 +165,8 @@ pub(crate) async fn carry_forward(store: &Rc<Shared>, logs: &[Rc<LogCore>]) -> R
             frame.push(mark_entry(log, &mark), &mark.to_bytes(), &[]);
         }
         let _pen = store.pen.acquire(1).await;
+        // A frame behind one that a failed flush lost would look like damage.
+        store.failed()?;
         // The file in reserve is for this: without it nothing could ever be recycled.
         let Some(place) = store.files.borrow_mut().place(frame.padded(), 0, Reserve::Used) else { return Ok(()) };
         let (sealed, len) = frame.seal(place.header);

@@ -397,7 +397,8 @@ impl Shared {
     /// Gives back memory of tails.
     pub(crate) fn release(&self, memory: usize) {
         if memory > 0 {
-            self.tail_memory.set(self.tail_memory.get() - memory);
+            // Recovery does not count what it restores.
+            self.tail_memory.set(self.tail_memory.get().saturating_sub(memory));
             self.room.notify();
         }
     }

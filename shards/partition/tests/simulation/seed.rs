@@ -69,7 +69,9 @@ impl Run {
         match error {
             StorageError::DiskFull => self.trouble == Trouble::Full,
             StorageError::Failed { .. } | StorageError::Io { .. } => self.trouble != Trouble::None,
-            StorageError::Corrupt { .. } | StorageError::NewerFormat { .. } => self.trouble == Trouble::Rot,
+            StorageError::Corrupt { .. } | StorageError::NewerFormat { .. } | StorageError::Removed { .. } => {
+                self.trouble == Trouble::Rot
+            }
             // A topic's folder that says that it is another's was set aside.
             StorageError::OutOfRange { .. } => self.doubtful.get(),
             _ => false,
@@ -103,7 +105,7 @@ pub(crate) fn fingerprint(seed: u64) -> (DiskCounters, Vec<i64>) {
 
 fn play(seed: u64, traced: bool) -> Rc<Run> {
     let mut random = Random::new(seed);
-    let disk = Disk::new(random.next(), DISK_BYTES);
+    let disk = Disk::new(random.number(), DISK_BYTES);
     if traced {
         disk.trace();
     }
@@ -144,7 +146,7 @@ fn live(run: &Rc<Run>, number: usize, last: bool) {
     run.disk.crash_after(crash_after.filter(|_| !last).map(|operations| operations as u64));
     run.phase.set(Phase::Recovery);
     run.disk.note(|| format!("== life {number}: {}", if last { "the last look" } else { "works" }));
-    let seed = run.random.borrow_mut().next();
+    let seed = run.random.borrow_mut().number();
     let ended = simulation::run(&run.disk, seed, life::live(Rc::clone(run), last));
     run.disk.note(|| format!("== life {number} ended: {ended:?} in {:?}", run.phase.get()));
     end_life(run, ended);

@@ -258,7 +258,7 @@ fn build(broker: &Broker, host: &Host, idempotent: bool, size: usize) -> Option<
     for i in 0..records {
         let mut value = vec![0; size / records + 1];
         for piece in value.chunks_mut(8) {
-            let bytes = random.next().to_le_bytes();
+            let bytes = random.number().to_le_bytes();
             piece.copy_from_slice(&bytes[..piece.len()]);
         }
         builder.push(Timestamp::new(FIRST_TIME + end + i as i64 - late), None, Some(&value), &[]);

@@ -350,7 +350,7 @@ pub(crate) fn random_bytes() -> [u8; 16] {
     let world = world();
     let mut random = world.random.borrow_mut();
     let mut bytes = [0; 16];
-    bytes[..8].copy_from_slice(&random.next().to_le_bytes());
-    bytes[8..].copy_from_slice(&random.next().to_le_bytes());
+    bytes[..8].copy_from_slice(&random.number().to_le_bytes());
+    bytes[8..].copy_from_slice(&random.number().to_le_bytes());
     bytes
 }
