@@ -158,15 +158,16 @@ async fn place_for(store: &Rc<Shared>, padded: u64, cycle: u64) -> Result<(Place
 /// Writes the marks of `logs` in a frame of its own, durably, so that older files that hold them may be used again.
 pub(crate) async fn carry_forward(store: &Rc<Shared>, logs: &[Rc<LogCore>]) -> Result<(), StorageError> {
     for logs in logs.chunks(MARKS_PER_FRAME) {
+        // Marks are taken with the pen in hand: one that is older than what another frame says must not follow it.
+        let _pen = store.pen.acquire(1).await;
+        // A frame behind one that a failed flush lost would look like damage.
+        store.failed()?;
         let bytes = FRAME_HEADER_BYTES + logs.len() * (ENTRY_HEADER_BYTES + MARK_BYTES);
         let mut frame = Frame::new(AlignedBuffer::new(bytes));
         for log in logs {
             let mark = log.state.borrow().mark();
             frame.push(mark_entry(log, &mark), &mark.to_bytes(), &[]);
         }
-        let _pen = store.pen.acquire(1).await;
-        // A frame behind one that a failed flush lost would look like damage.
-        store.failed()?;
         // The file in reserve is for this: without it nothing could ever be recycled.
         let Some(place) = store.files.borrow_mut().place(frame.padded(), 0, Reserve::Used) else { return Ok(()) };
         let (sealed, len) = frame.seal(place.header);
