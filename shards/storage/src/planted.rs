@@ -7,8 +7,6 @@
 pub enum Planted {
     /// A frame is acknowledged without a flush.
     FrameUnflushed,
-    /// A frame's checksum is not looked at.
-    FrameUnchecked,
     /// A journal file is used again although a log still needs it.
     TrimmedEarly,
     /// The names of new segments are not flushed.
@@ -31,9 +29,8 @@ mod here {
 
     impl Planted {
         /// All of them.
-        pub const ALL: [Planted; 6] = [
+        pub const ALL: [Planted; 5] = [
             Planted::FrameUnflushed,
-            Planted::FrameUnchecked,
             Planted::TrimmedEarly,
             Planted::FolderUnflushed,
             Planted::SegmentUnflushed,

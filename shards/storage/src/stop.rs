@@ -57,6 +57,9 @@ async fn finish_log(log: &Rc<LogCore>) -> Result<(), StorageError> {
 impl crate::log::State {
     /// The log as the next start finds it.
     pub(crate) fn image(&self) -> LogImage {
+        // A new start is durable before what it cuts off is forgotten: a stop may come in between.
+        let mut epochs = self.epochs.clone();
+        epochs.cut_front(self.start);
         LogImage {
             start: self.start,
             end: self.end,
@@ -64,7 +67,7 @@ impl crate::log::State {
             active: self.active.clone(),
             epochs_stale: false,
             epochs_new: self.epochs.entries().is_empty(),
-            epochs: self.epochs.clone(),
+            epochs,
             snapshot: self.snapshot.clone(),
             has_folder: self.has_folder,
         }

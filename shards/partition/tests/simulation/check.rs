@@ -138,7 +138,8 @@ async fn look_up(broker: &Broker, host: &Host, expected: &Expected) -> Result<()
     let time = sent.map_or(5, |sent| sent.times[run.below(sent.times.len())] + run.below(3) as i64 - 1);
     let found = log.offset_for_timestamp(Timestamp::new(time), log.end()).await?;
     let found = found.map(|(offset, time)| (offset.get(), time.get()));
-    assert_eq!(found, expected.at_time(time), "{name}: time {time}");
+    // A time index has no checksum.
+    assert!(found == expected.at_time(time) || run.trouble == Trouble::Rot, "{name}: time {time} gave {found:?}");
     let (start, end) = (log.start().get(), expected.end());
     let from = start + run.below((end - start) as usize + 1) as i64;
     let request =

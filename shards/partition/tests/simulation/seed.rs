@@ -171,7 +171,9 @@ fn prepare_disk(run: &Run, last: bool) {
 }
 
 fn end_life(run: &Rc<Run>, ended: Ended<End>) {
-    let kept = if run.chance(40) { Kept::AllDone } else { Kept::Flushed };
+    // What a failed flush covered is in memory only, and no flush of a next process brings it to the disk: nothing survives that.
+    let process_dies = run.chance(40) && run.trouble != Trouble::Errors;
+    let kept = if process_dies { Kept::AllDone } else { Kept::Flushed };
     let stopped = ended == Ended::Done(End::Stopped);
     let mut coverage = run.coverage.borrow_mut();
     let counters = run.disk.counters();

@@ -14,7 +14,6 @@
 use ottla_reactor::BLOCK;
 use ottla_units::{LeaderEpoch, Offset, PartitionIndex, Timestamp, TopicId, TopicPartition};
 
-use crate::Planted;
 use crate::segment::Latest;
 
 /// The newest version of the journal's format that this program reads and writes.
@@ -168,7 +167,7 @@ impl FrameHeader {
         let Some(header) = bytes.get(..FRAME_HEADER_BYTES) else { return false };
         let Some(entries) = bytes.get(FRAME_HEADER_BYTES..self.length as usize) else { return false };
         let crc = crc32c::crc32c_append(crc32c::crc32c(entries), &header[8..]);
-        Planted::FrameUnchecked.is_there() || crc == u32::from_le_bytes(get(header, 4))
+        crc == u32::from_le_bytes(get(header, 4))
     }
 
     /// Bytes of the frame in the file.
