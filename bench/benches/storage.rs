@@ -37,6 +37,8 @@ struct Bench {
 impl Bench {
     async fn start(logs: usize, change: impl FnOnce(&mut StoreConfig)) -> Bench {
         let folder = made(tempfile::tempdir());
+        // As recovery leaves it.
+        made(std::fs::create_dir(folder.path().join("topics")));
         let mut config = StoreConfig::with_generation(0, 1);
         config.reserve_bytes = 0;
         config.journal_file_bytes = 16 << 20;
