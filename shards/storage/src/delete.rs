@@ -89,40 +89,62 @@ impl Log {
     /// [`StorageError::Deleted`], [`StorageError::Stopped`], [`StorageError::Io`].
     pub async fn advance_start(&self, start: Offset) -> Result<(), StorageError> {
         let log = &self.0;
-        let Some(ticket) = log.note_start(start)? else { return Ok(()) };
+        let Some((ticket, mut growing)) = log.note_start(start)? else { return Ok(()) };
         log.store.reached(ticket, |journal| journal.durable).await?;
         // Not before that: the file of leaderships may be written at any time, and a crash may leave the old start.
         log.state.borrow_mut().cut_epochs(start);
-        undisturbed(log, async {
-            let gone = log.state.borrow_mut().take_segments_below(start);
-            for segment in gone {
-                log.remove_segment(segment.base).await?;
+        loop {
+            undisturbed(log, async {
+                let gone = log.state.borrow_mut().take_segments_below(start, growing);
+                for segment in gone {
+                    log.remove_segment(segment.base).await?;
+                }
+                Ok::<_, StorageError>(())
+            })
+            .await?;
+            // Finished since the mark was taken, and still what recovery asks for: not removed before a later mark is durable.
+            if log.state.borrow().count_below(start, Offset::MAX) == 0 {
+                return Ok(());
             }
-            Ok(())
-        })
-        .await
+            // The start is durable in any case; what is left goes with the next.
+            let Ok((ticket, named)) = log.note_mark(None) else { return Ok(()) };
+            log.store.reached(ticket, |journal| journal.durable).await?;
+            growing = named;
+        }
     }
 }
 
 impl LogCore {
-    /// Takes note of a new start, in memory and in the journal.
-    fn note_start(self: &Rc<LogCore>, start: Offset) -> Result<Option<Ticket>, StorageError> {
-        self.store.failed()?;
-        if self.store.stopping.get() {
-            // The checkpoint of a clean stop may be written already.
-            return Err(StorageError::Stopped);
-        }
-        let mut state = self.state.borrow_mut();
-        if let Some(why) = state.out_of_use() {
-            return Err(why);
-        }
+    /// Takes note of a new start, in memory and in the journal; gives what [`LogCore::note_mark`] gives.
+    fn note_start(self: &Rc<LogCore>, start: Offset) -> Result<Option<(Ticket, Offset)>, StorageError> {
+        self.takes_marks()?;
+        let state = self.state.borrow();
         if start > state.end {
             return Err(StorageError::OutOfRange { from: start, start: state.start, end: state.end });
         }
         if start <= state.start {
             return Ok(None);
         }
+        drop(state);
+        self.note_mark(Some(start)).map(Some)
+    }
+
+    fn takes_marks(&self) -> Result<(), StorageError> {
+        self.store.failed()?;
+        if self.store.stopping.get() {
+            // The checkpoint of a clean stop may be written already.
+            return Err(StorageError::Stopped);
+        }
+        self.state.borrow().out_of_use().map_or(Ok(()), Err)
+    }
+
+    /// Puts the log's mark into the journal, with a new `start` if there is one. Gives the segment that it names, too: those
+    /// before it are asked for no more once it is durable.
+    fn note_mark(self: &Rc<LogCore>, start: Option<Offset>) -> Result<(Ticket, Offset), StorageError> {
+        self.takes_marks()?;
+        let mut state = self.state.borrow_mut();
         let mut journal = self.store.journal.borrow_mut();
+        let start = start.unwrap_or(state.start);
         let mark = crate::journal::Mark { start, ..state.mark() };
         if !journal.push_mark(self, mark) {
             return Err(StorageError::Busy);
@@ -134,7 +156,7 @@ impl LogCore {
         if self.store.flusher_idle.get() {
             self.store.work.notify();
         }
-        Ok(Some(ticket))
+        Ok((ticket, mark.segment))
     }
 
     async fn remove_segment(&self, base: Offset) -> Result<(), StorageError> {
@@ -162,12 +184,17 @@ impl crate::log::State {
         self.epochs_stale |= self.epochs.cut_front(start);
     }
 
-    /// Takes out the finished segments that end at or before `start`.
-    fn take_segments_below(&mut self, start: Offset) -> Vec<Segment> {
+    /// Takes out the finished segments before `growing` that end at or before `start`.
+    fn take_segments_below(&mut self, start: Offset, growing: Offset) -> Vec<Segment> {
+        let below = self.count_below(start, growing);
+        self.segments.drain(..below).collect()
+    }
+
+    /// How many segments those are.
+    fn count_below(&self, start: Offset, growing: Offset) -> usize {
         let unfinished = self.rolled.len() + 1;
         let finished = self.segments.len().saturating_sub(unfinished);
-        let below =
-            (0..finished).take_while(|i| self.segments.get(i + 1).is_some_and(|next| next.base <= start)).count();
-        self.segments.drain(..below).collect()
+        let ends_below = |i: usize| self.segments.get(i + 1).is_some_and(|next| next.base <= start.min(growing));
+        (0..finished).take_while(|i| ends_below(*i)).count()
     }
 }

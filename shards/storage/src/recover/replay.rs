@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use ottla_batch::Batch;
 use ottla_reactor::file;
-use ottla_units::TopicPartition;
+use ottla_units::{Offset, TopicPartition};
 
 use super::journals::{JournalPart, JournalScan, read_frames};
 use super::segments::Examination;
@@ -84,6 +84,9 @@ pub(super) async fn replay(
         state.epochs_stale |= state.epochs.cut_back(start, end);
     }
     finish_logs(&all).await?;
+    if let Some((why, _)) = all.iter().find_map(|log| log.state.borrow().lost.clone()) {
+        return Err(why);
+    }
     images.extend(all.iter().map(|log| (log.key, log.state.borrow().image())));
     store.forget();
     Ok(images)
@@ -100,8 +103,9 @@ async fn examine(
     report: &mut RecoveryReport,
 ) -> Result<LogImage, StorageError> {
     let folder = layout.partition(&spec.folder());
-    // A mark proves that this log was written into the folder, whatever became of the file that names the topic.
-    let proved = checkpoint.is_some() || mark.is_some_and(|mark| mark.end > mark.start && mark.position > 0);
+    // A mark proves that this log was written into the folder, whatever became of the file that names the topic; also where
+    // the segment that it names was only begun, and those before it are finished.
+    let proved = checkpoint.is_some() || mark.is_some_and(|mark| mark.end > Offset::ZERO);
     let foreign = !proved && found.contains(&spec.key) && folders::is_foreign(layout, spec).await?;
     if foreign {
         folders::set_aside(layout, &spec.folder(), report).await?;

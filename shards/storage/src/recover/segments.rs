@@ -50,6 +50,7 @@ impl<'a> Examination<'a> {
         if !self.marked && files.are_untouched(&self.known) {
             return Ok(self.known);
         }
+        let losses = self.report.losses.len();
         let start = self.known.start.max(self.floor.start);
         let mut image = LogImage { start, segments: Vec::new(), has_folder: true, ..self.known.clone() };
         accept(files.check_complete(self.folder, &self.known, start), self.options, self.report)?;
@@ -63,8 +64,13 @@ impl<'a> Examination<'a> {
             Some(base) => self.scan_last(base, files.bytes_of(base), &mut image).await?,
             None => self.begin_last(&mut image)?,
         }
-        // Where lost segments were accepted, the log begins behind them.
         let first = image.segments.first().map_or(image.end, |first| first.base);
+        if first > image.start && self.report.losses.len() == losses {
+            let path = SegmentFile::Log.path(self.folder, image.start);
+            let missing = StorageError::corrupt(&path, 0, Damage::SegmentMissing);
+            accept(Err::<(), _>(missing), self.options, self.report)?;
+        }
+        // Where lost segments were accepted, the log begins behind them.
         image.start = image.start.max(first).min(image.end);
         image.epochs.cut_front(image.start);
         image.epochs_stale = stored.as_ref() != Some(&image.epochs);

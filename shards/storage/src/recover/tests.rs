@@ -225,6 +225,20 @@ fn written_segments(folder: &Path, clean: bool) -> PathBuf {
 }
 
 #[test]
+fn a_missing_first_segment_is_refused_also_where_no_checkpoint_knew_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = written_segments(folder.path(), false).join("00000000000000000000.log");
+    std::fs::remove_file(&first).unwrap();
+    let refused = life(folder.path(), STRICT, false, async |_, _| {}).unwrap_err();
+    let missing =
+        matches!(&refused, StorageError::Corrupt { file, damage: Damage::SegmentMissing, .. } if *file == first);
+    assert!(missing, "{refused}");
+    let report = life(folder.path(), LENIENT, true, async |_, log| assert!(log.start().get() > 0)).unwrap();
+    assert_eq!(report.losses.len(), 1, "{:?}", report.losses);
+    life(folder.path(), STRICT, true, async |_, log| assert_eq!(log.end().get(), 400)).unwrap();
+}
+
+#[test]
 fn a_damaged_index_costs_time_and_is_made_anew() {
     for missing in [false, true] {
         let folder = tempfile::tempdir().unwrap();
