@@ -90,11 +90,16 @@ impl Epochs {
         true
     }
 
+    /// The leaderships that wrote something before `end`.
+    pub(crate) fn before(&self, end: Offset) -> Epochs {
+        Epochs(self.0.iter().filter(|entry| entry.start < end).copied().collect())
+    }
+
     /// Forgets leaderships whose records are all behind the log's end: a crash took them, but not the file. The one that begins
-    /// where the log does is kept.
+    /// where the log does is kept, unless the log never got a record.
     pub(crate) fn cut_back(&mut self, start: Offset, end: Offset) -> bool {
         let before = self.0.len();
-        self.0.retain(|entry| entry.start < end || entry.start <= start);
+        self.0.retain(|entry| entry.start < end || (entry.start <= start && end > Offset::ZERO));
         self.0.len() < before
     }
 

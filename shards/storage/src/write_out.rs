@@ -184,8 +184,12 @@ fn plan(log: &Rc<LogCore>, until: u64, finish: Finish) -> Option<Plan> {
     // What follows a rolled segment was appended already, and may be in older files.
     let sequence = (!rolled).then(|| log.store.files.borrow().sequence());
     let snapshots = if finishing { std::mem::take(&mut state.snapshots) } else { Vec::from_iter(snapshot) };
-    let epochs = state.epochs_stale && (finishing || state.epochs.entries().len() > 1);
-    state.epochs_stale &= !epochs;
+    // Not of what this step leaves out: were that lost, the file would tell of leaderships that never were.
+    let told = state.epochs.before(end);
+    let all_told = told == state.epochs;
+    let due = finishing || state.epochs.entries().len() > 1;
+    let epochs = (state.epochs_stale && due && (all_told || !told.entries().is_empty())).then_some(told);
+    state.epochs_stale &= !(epochs.is_some() && all_told);
     Some(Plan {
         base,
         places: state.synced..to,
@@ -202,7 +206,7 @@ fn plan(log: &Rc<LogCore>, until: u64, finish: Finish) -> Option<Plan> {
         index: growing.index_bytes(finishing, bytes),
         stale_snapshot: state.loose_snapshot.filter(|loose| snapshots.last().is_some_and(|(newest, _)| newest > loose)),
         snapshots,
-        epochs: epochs.then(|| state.epochs.clone()),
+        epochs,
         epochs_told,
         sequence,
     })
@@ -341,11 +345,12 @@ async fn write_behind_end(path: &Path, at: u64, bytes: &[u8], exact: bool) -> st
         buffer[..bytes.len()].copy_from_slice(bytes);
         file.write_at(buffer, 0..bytes.len(), at).await.0?;
     }
-    if exact && file.size()? != at + bytes.len() as u64 {
+    let cut = exact && file.size()? != at + bytes.len() as u64;
+    if cut {
         file.truncate(at + bytes.len() as u64).await?;
     }
-    // An empty index is as good as none.
-    if at == 0 && bytes.is_empty() { Ok(()) } else { file.sync_data().await }
+    // An empty index is as good as none; but what was cut off must not come back.
+    if at == 0 && bytes.is_empty() && !cut { Ok(()) } else { file.sync_data().await }
 }
 
 /// Writes the files that go with a finished segment: producers' states and leaderships.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use ottla_batch::Batch;
 use ottla_storage::SegmentFile;
 use ottla_storage::inspect::{self, EntryContent, FrameFound, Journal, Mark};
 use ottla_units::TopicPartition;
@@ -35,7 +36,7 @@ pub(crate) fn strike(run: &Run) {
 
 /// Whether damage there looks like a write that a crash interrupted: nothing that was written later proves that it was whole.
 /// So it is in the last frame of a journal, and in what a segment got since the last mark. The file of leaderships has no
-/// checksum, and the file that names the topic neither: they are Kafka's.
+/// checksum, the file that names the topic neither, and a batch's leadership is not in the batch's: they are Kafka's.
 fn is_doubtful(run: &Run, path: &str, at: u64) -> bool {
     let name = path.rsplit('/').next().unwrap_or_default();
     if path.starts_with(JOURNALS) {
@@ -47,11 +48,27 @@ fn is_doubtful(run: &Run, path: &str, at: u64) -> bool {
         return true;
     }
     let Some((SegmentFile::Log, base)) = SegmentFile::parse(name) else { return false };
+    if is_leadership(&run.disk.content(path).unwrap_or_default(), at as usize) {
+        return true;
+    }
     let model = run.model.borrow();
     let key = model.topics.iter().find(|topic| path.contains(&format!("/{}/", topic.spec.folder())));
     let marks = marks(run);
     let mark = key.and_then(|topic| marks.get(&topic.spec.key));
     !mark.is_some_and(|mark| base < mark.segment || (base == mark.segment && at < mark.position))
+}
+
+/// Whether a batch's leadership lies there: Kafka's checksum leaves it out.
+fn is_leadership(segment: &[u8], at: usize) -> bool {
+    let mut begin = 0;
+    while let Ok((batch, _)) = Batch::parse(&segment[begin..]) {
+        let end = begin + batch.total_len();
+        if at < end {
+            return (begin + 12..begin + 16).contains(&at);
+        }
+        begin = end;
+    }
+    false
 }
 
 /// One journal file with frames.

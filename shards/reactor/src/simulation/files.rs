@@ -170,6 +170,8 @@ impl FileData {
         let size = self.kept.size;
         self.kept.resize(size);
         self.now = self.kept.clone();
+        // A removal may be undone, and a file that no name leads to is forgotten.
+        self.removed = false;
         self.allocated = size.next_multiple_of(BLOCK as u64);
         losses
     }

@@ -204,7 +204,8 @@ pub(super) struct JournalScan {
 }
 
 impl JournalScan {
-    /// Reads and verifies everything.
+    /// Reads and verifies everything, once it is durable: what a process that died had only written may not be gone at the next
+    /// recovery, when this one has acted on it.
     pub(super) async fn read(
         parts: Vec<JournalPart>,
         options: &RecoverOptions,
@@ -214,6 +215,7 @@ impl JournalScan {
         let mut frames = 0;
         let (mut ends, mut frames_ends) = (Vec::new(), Vec::new());
         for part in &parts {
+            make_durable(part).await?;
             let mut frames_end = BLOCK as u64;
             let end = read_frames(part, u64::MAX, options.accept_loss, async |frame| {
                 frames += 1;
@@ -234,6 +236,12 @@ impl JournalScan {
     pub(super) fn is_empty(&self) -> bool {
         self.frames == 0
     }
+}
+
+async fn make_durable(part: &JournalPart) -> Result<(), StorageError> {
+    let file = File::open(&part.path, Open { read: true, ..Open::default() }).await;
+    let file = file.map_err(StorageError::io(&part.path, "open"))?;
+    file.sync_data().await.map_err(StorageError::io(&part.path, "flush"))
 }
 
 fn note_marks(
