@@ -81,10 +81,10 @@ struct Counts {
 impl Counts {
     /// Reads `test result: ok. 8 passed; 0 failed; 1 ignored; …` and `Summary [ 1.0s] 8 tests run: 7 passed, 1 failed, 1 skipped`.
     fn read(&mut self, line: &str) {
-        let line = line.trim();
+        // Set in, such a line is what one test of a larger run has said: it is counted in that run's summary.
         let counts = match line.strip_prefix("test result: ") {
             Some(counts) => counts,
-            None if line.starts_with("Summary [") => line.rsplit("run: ").next().unwrap_or_default(),
+            None if line.trim().starts_with("Summary [") => line.rsplit("run: ").next().unwrap_or_default(),
             None => return,
         };
         for part in counts.split([';', ',', '.']) {
@@ -113,6 +113,9 @@ mod counting {
         counts.read("     Summary [   1.234s] 10 tests run: 7 passed (1 slow), 2 failed, 1 timed out, 5 skipped");
         assert_eq!(counts, Counts { passed: 15, failed: 5, ignored: 6 });
         counts.read("running 8 tests");
-        assert_eq!(counts.passed, 15);
+        counts.read(
+            "    test result: FAILED. 0 passed; 1 failed; 0 ignored; 0 measured; 69 filtered out; finished in 0.1s",
+        );
+        assert_eq!(counts, Counts { passed: 15, failed: 5, ignored: 6 });
     }
 }
