@@ -4,7 +4,7 @@
 
 use std::rc::Rc;
 
-use ottla_reactor::{AlignedBuffer, Class, Permit, Task, monotonic, spawn};
+use ottla_reactor::{AlignedBuffer, Class, Permit, Task, monotonic, spawn, timeout};
 
 use crate::journal::format::{ENTRY_HEADER_BYTES, FRAME_HEADER_BYTES, MARK_BYTES};
 use crate::journal::{Cycle, Frame, JournalFile, Place, Reserve, Touched, mark_entry};
@@ -149,7 +149,11 @@ async fn place_for(store: &Rc<Shared>, padded: u64, cycle: u64) -> Result<(Place
             None => {
                 drop(pen);
                 store.failed()?;
-                recycled.await;
+                // With a full disk nothing is recycled, and a stop does not wait for space.
+                if store.stopping.get() && store.disk_full.get() {
+                    return Err(StorageError::DiskFull);
+                }
+                let _ = timeout(store.config.retry_after, recycled).await;
             }
         }
     }

@@ -37,7 +37,8 @@ pub(super) async fn settle(
         store.chores.notify();
         sleep(store.config.retry_after).await;
         match write_out(log, Finish::No).await {
-            Err(StorageError::DiskFull) => {}
+            // A stop does not wait for space: nobody was told that these bytes are safe.
+            Err(StorageError::DiskFull) if !store.stopping.get() => {}
             other => return other,
         }
     }
