@@ -5,7 +5,7 @@ use crate::tally::Tally;
 use crate::tests::follow;
 
 /// Seeds of a test run; `OTTLA_SIM_SEEDS` says otherwise. To be 100,000 once what docs/simulation.md lists as open is mended.
-const SEEDS: u64 = 7_000;
+const SEEDS: u64 = 40_000;
 /// How long they may take, building included, on a busy machine.
 const LIMIT: Duration = Duration::from_secs(45 * 60);
 
