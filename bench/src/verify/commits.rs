@@ -5,15 +5,14 @@ use std::time::{Duration, Instant};
 use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
 use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestTopic;
 use kafka_protocol::messages::offset_fetch_response::OffsetFetchResponsePartition;
-use kafka_protocol::messages::{FindCoordinatorRequest, GroupId, OffsetCommitRequest, OffsetFetchRequest};
+use kafka_protocol::messages::{GroupId, OffsetCommitRequest, OffsetFetchRequest};
 use kafka_protocol::protocol::StrBytes;
 
-use crate::connection::{Connection, resolve};
+use crate::connection::Connection;
+use crate::coordinator::{self, NOT_READY};
 use crate::error::{BenchError, Result};
 use crate::topics::topic_name;
 
-/// Kafka's codes that mean "the coordinator is not ready".
-pub(super) const NOT_READY: [i16; 3] = [14, 15, 16];
 /// How often something that is not ready is asked again.
 pub(super) const RETRY_EVERY: Duration = Duration::from_millis(20);
 /// How long a coordinator may take to be ready.
@@ -131,23 +130,8 @@ impl Commits {
     fn coordinator(&mut self, bootstrap: SocketAddr) -> Result<&mut Connection> {
         let connection = match self.connection.take() {
             Some(connection) => connection,
-            None => find_coordinator(bootstrap, &self.group)?,
+            None => coordinator::connect(bootstrap, coordinator::Of::Group, &self.group)?,
         };
         Ok(self.connection.insert(connection))
-    }
-}
-
-fn find_coordinator(bootstrap: SocketAddr, group: &str) -> Result<Connection> {
-    let request = FindCoordinatorRequest::default().with_key(StrBytes::from_string(group.to_owned()));
-    let deadline = Instant::now() + READY_TIMEOUT;
-    loop {
-        let answer = Connection::open(bootstrap)?.call(3, &request)?;
-        if answer.error_code == 0 {
-            return Connection::open(resolve(&format!("{}:{}", answer.host, answer.port))?);
-        }
-        if !NOT_READY.contains(&answer.error_code) || Instant::now() > deadline {
-            return Err(BenchError::Refused { api: "FindCoordinator", code: answer.error_code });
-        }
-        std::thread::sleep(RETRY_EVERY);
     }
 }

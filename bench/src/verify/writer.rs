@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use kafka_protocol::messages::InitProducerIdRequest;
 use ottla_units::{ProducerEpoch, ProducerId, Sequence};
 
-use super::commits::{Commits, NOT_READY, RETRY_EVERY};
+use super::commits::{Commits, RETRY_EVERY};
 use super::content::{Content, Producer, Profile, Sent, Size};
 use crate::connection::{Connection, connect};
+use crate::coordinator::NOT_READY;
 use crate::error::{BenchError, Result, error_name};
 use crate::frames::{Produced, produce_frame, read_prefix, read_produced};
 use crate::random::Random;
