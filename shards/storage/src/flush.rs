@@ -3,6 +3,7 @@
 //! Never more than one frame is in flight: recovery relies on a frame that does not verify being the last.
 
 use std::rc::Rc;
+use std::time::Instant;
 
 use ottla_reactor::{AlignedBuffer, Class, Permit, Task, monotonic, spawn, timeout};
 
@@ -13,8 +14,12 @@ use crate::store::Shared;
 use crate::write_out::{Finish, write_out};
 use crate::{Planted, StorageError};
 
+// Those who ask again as soon as they are answered.
+mod company;
 // What finds no space in its segment.
 mod overflow;
+
+pub(crate) use company::Company;
 
 /// Marks that are carried forward in one frame.
 const MARKS_PER_FRAME: usize = 4096;
@@ -29,6 +34,7 @@ pub(crate) async fn run(store: Rc<Shared>) {
             store.flusher_idle.set(false);
             continue;
         }
+        company::wait(&store).await;
         let cycle = store.journal.borrow_mut().seal();
         store.room.notify();
         if let Err(error) = flush(&store, cycle).await {
@@ -40,7 +46,8 @@ pub(crate) async fn run(store: Rc<Shared>) {
 
 /// Makes one cycle durable: its frame in the journal, what went past the journal in the segments.
 async fn flush(store: &Rc<Shared>, cycle: Cycle) -> Result<(), StorageError> {
-    let Cycle { number, frame, touched, bulk, marked } = cycle;
+    let Cycle { number, appends, frame, touched, bulk, marked } = cycle;
+    let sealed = monotonic();
     store.counters.cycles.increment();
     let bulk = bulk.into_iter().map(|log| spawn(Class::Data, write_bulk(Rc::clone(store), log))).collect();
     let mut buffer = None;
@@ -52,13 +59,13 @@ async fn flush(store: &Rc<Shared>, cycle: Cycle) -> Result<(), StorageError> {
         pen = Some(right);
         sequence = found.header.sequence;
         note_dirty(store, &touched);
-        let (sealed, len) = frame.seal(found.header);
+        let (bytes, len) = frame.seal(found.header);
         let began = monotonic();
         let at_once = !Planted::FrameUnflushed.is_there() && len <= store.config.disk.durable_write_bytes;
         let (result, back) = if at_once {
-            found.file.file.write_durably(sealed, 0..len, found.position).await
+            found.file.file.write_durably(bytes, 0..len, found.position).await
         } else {
-            found.file.file.write_at(sealed, 0..len, found.position).await
+            found.file.file.write_at(bytes, 0..len, found.position).await
         };
         result.map_err(StorageError::io(&found.file.path, "write"))?;
         store.counters.journal_write.observe(began.elapsed());
@@ -70,12 +77,15 @@ async fn flush(store: &Rc<Shared>, cycle: Cycle) -> Result<(), StorageError> {
     } else {
         drop(frame);
     }
-    finish(store, Finishing { number, touched, bulk, buffer, place, pen, sequence, marked }).await
+    finish(store, Finishing { number, sealed, appends, touched, bulk, buffer, place, pen, sequence, marked }).await
 }
 
 /// What is left of a cycle once its frame is written.
 struct Finishing {
     number: u64,
+    /// When, and with how many appends.
+    sealed: Instant,
+    appends: u32,
     touched: Vec<Touched>,
     bulk: Vec<Task<Result<Option<Rc<LogCore>>, StorageError>>>,
     buffer: Option<AlignedBuffer>,
@@ -88,7 +98,7 @@ struct Finishing {
 
 /// Second half of a cycle: waits for what went past the journal, flushes, tells everybody.
 async fn finish(store: &Rc<Shared>, cycle: Finishing) -> Result<(), StorageError> {
-    let Finishing { number, touched, bulk, buffer, place, mut pen, sequence, marked } = cycle;
+    let Finishing { number, sealed, appends, touched, bulk, buffer, place, mut pen, sequence, marked } = cycle;
     if bulk.is_empty() {
         store.journal.borrow_mut().written = number;
         store.progress.notify();
@@ -113,6 +123,8 @@ async fn finish(store: &Rc<Shared>, cycle: Finishing) -> Result<(), StorageError
     journal.written = number;
     journal.durable = number;
     journal.give_back(buffer, touched);
+    let present = journal.appends;
+    journal.company.answered(appends, present, sealed, monotonic());
     drop(journal);
     store.progress.notify();
     Ok(())

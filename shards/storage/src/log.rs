@@ -432,6 +432,10 @@ impl LogCore {
             journal.touched.push(crate::journal::Touched { log: Rc::clone(self), end: state.end, journaled: false });
         }
         state.cycle_bytes += bytes;
+        journal.appends += 1;
+        if self.store.gathering.get() && journal.company.is_complete(journal.appends, journal.frame.len()) {
+            self.store.work.notify();
+        }
         match way {
             Way::Frame => {
                 if let Some(touched) = journal.touched.get_mut(state.touched_at) {

@@ -92,7 +92,7 @@ impl StoreConfig {
             generation,
             journal_file_bytes: 64 << 20,
             journal_files: 4,
-            frame_bytes: 1 << 20,
+            frame_bytes: 512 << 10,
             frame_bytes_max: 4 << 20,
             bulk_bytes: 256 << 10,
             bulk_bytes_max: 32 << 20,

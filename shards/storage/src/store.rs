@@ -114,6 +114,8 @@ pub(crate) struct Shared {
     /// Given when the flusher sleeps and there is something to flush.
     pub(crate) work: Signal,
     pub(crate) flusher_idle: Cell<bool>,
+    /// Whether the flusher waits for more to come into the cycle.
+    pub(crate) gathering: Cell<bool>,
     /// Given when a cycle is written or durable.
     pub(crate) progress: Signal,
     /// Given when frame or memory have room again.
@@ -297,6 +299,7 @@ impl Shared {
             journal_removed: RefCell::default(),
             work: Signal::new(),
             flusher_idle: Cell::new(false),
+            gathering: Cell::new(false),
             progress: Signal::new(),
             room: Signal::new(),
             chores: Signal::new(),

@@ -27,6 +27,12 @@ impl Frame {
         self.entries == 0
     }
 
+    /// Bytes so far, the header's included.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
     pub(crate) fn capacity(&self) -> usize {
         self.buffer.len()
     }

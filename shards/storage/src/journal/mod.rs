@@ -11,9 +11,10 @@ pub(crate) use frame::Frame;
 
 use std::rc::Rc;
 
-use ottla_reactor::AlignedBuffer;
+use ottla_reactor::{AlignedBuffer, monotonic};
 use ottla_units::Offset;
 
+use crate::flush::Company;
 use crate::log::LogCore;
 use crate::{StorageError, StoreConfig};
 use format::{ENTRY_HEADER_BYTES, MARK_BYTES};
@@ -47,6 +48,9 @@ pub(crate) struct Journal {
     pub(crate) marked: Vec<Rc<LogCore>>,
     /// Whether the cycle is to be flushed.
     pub(crate) wanted: bool,
+    /// Appends in the cycle being filled.
+    pub(crate) appends: u32,
+    pub(crate) company: Company,
     /// Cycles up to this one are written, respectively durable.
     pub(crate) written: u64,
     pub(crate) durable: u64,
@@ -58,6 +62,7 @@ pub(crate) struct Journal {
 /// A cycle that takes nothing more.
 pub(crate) struct Cycle {
     pub(crate) number: u64,
+    pub(crate) appends: u32,
     pub(crate) frame: Frame,
     pub(crate) touched: Vec<Touched>,
     pub(crate) bulk: Vec<Rc<LogCore>>,
@@ -74,6 +79,8 @@ impl Journal {
             bulk_bytes: 0,
             marked: Vec::new(),
             wanted: false,
+            appends: 0,
+            company: Company::new(monotonic()),
             written: 0,
             durable: 0,
             spare: Some(AlignedBuffer::registered(config.frame_bytes)),
@@ -123,6 +130,7 @@ impl Journal {
         self.cycle += 1;
         self.bulk_bytes = 0;
         self.wanted = false;
+        let appends = std::mem::take(&mut self.appends);
         let mut touched = std::mem::take(&mut self.spare_touched);
         std::mem::swap(&mut touched, &mut self.touched);
         for entry in &mut touched {
@@ -130,7 +138,7 @@ impl Journal {
         }
         let bulk = std::mem::take(&mut self.bulk);
         let marked = std::mem::take(&mut self.marked);
-        Cycle { number, frame, touched, bulk, marked }
+        Cycle { number, appends, frame, touched, bulk, marked }
     }
 
     /// Gives back what a finished cycle used.
