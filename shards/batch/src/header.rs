@@ -9,7 +9,7 @@ const LENGTH_END: usize = 12;
 /// Bytes up to and including the magic byte; with fewer nothing can be said of a batch.
 const MAGIC_END: usize = 17;
 /// Where the checksummed part begins.
-pub(crate) const CHECKSUMMED_FROM: usize = 21;
+pub const CHECKSUMMED_FROM: usize = 21;
 /// The smallest length field that any version of a batch had (magic 0).
 const LENGTH_FIELD_MIN: i32 = 14;
 
@@ -176,7 +176,7 @@ impl<'a> Batch<'a> {
 
     /// The checksum field.
     pub fn crc(&self) -> u32 {
-        u32::from_be_bytes(self.field(17))
+        checksum(self.header)
     }
 
     /// The attributes.
@@ -244,6 +244,11 @@ impl<'a> Batch<'a> {
     pub fn crc_matches(&self) -> bool {
         self.crc() == self.computed_crc()
     }
+}
+
+/// The checksum field of a header that stands apart from its records; it covers all from [`CHECKSUMMED_FROM`] on.
+pub fn checksum(header: &[u8; HEADER_BYTES]) -> u32 {
+    u32::from_be_bytes([header[17], header[18], header[19], header[20]])
 }
 
 /// How many bytes the batch at the start of `bytes` takes, by its length field, once its magic byte is known to be one

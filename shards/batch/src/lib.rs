@@ -18,11 +18,15 @@ pub use error::{BatchError, RecordError, RecordFault, RejectedRecords};
 
 // The view over one batch, and over several in a row.
 mod header;
-pub use header::{Attributes, Batch, Batches, HEADER_BYTES, TimestampType};
+pub use header::{Attributes, Batch, Batches, CHECKSUMMED_FROM, HEADER_BYTES, TimestampType, checksum};
 
 // The fields that the broker owns.
 mod stamp;
 pub use stamp::{Stamp, stamped_header};
+
+// A checksum out of checksums.
+mod checksum;
+pub use checksum::Joint;
 
 // The four compressions.
 mod codec;

@@ -267,7 +267,7 @@ impl Log {
                 epoch: arrival.epoch,
                 offset: arrival.base,
             };
-            journal.frame.push(entry, &header, batch.payload());
+            journal.push_batch(entry, &header, batch.payload());
         }
         let mut state = log.state.borrow_mut();
         log.touch(&mut journal, &mut state, way, arrival.bytes);

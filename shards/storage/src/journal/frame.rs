@@ -1,5 +1,6 @@
 //! The frame being filled: entries of one flush cycle, in a buffer that the disk reads as it is.
 
+use ottla_batch::{CHECKSUMMED_FROM, HEADER_BYTES, Joint, checksum};
 use ottla_reactor::{AlignedBuffer, BLOCK, stream};
 
 use super::format::{ENTRY_HEADER_BYTES, EntryHeader, FRAME_HEADER_BYTES, FrameHeader};
@@ -14,7 +15,7 @@ pub(crate) struct Frame {
     crc: u32,
 }
 
-/// A payload of this many bytes and more goes past the caches.
+/// Records of this many bytes and more go past the caches, and are not looked at again for a checksum.
 const STREAM_FROM_BYTES: usize = 4096;
 
 impl Frame {
@@ -52,22 +53,49 @@ impl Frame {
     /// Adds an entry whose payload is `first` and `second` in a row. The caller asked [`Frame::fits`].
     #[inline]
     pub(crate) fn push(&mut self, entry: EntryHeader, first: &[u8], second: &[u8]) {
-        debug_assert_eq!(entry.length as usize, first.len() + second.len());
-        let end = self.len + ENTRY_HEADER_BYTES + first.len() + second.len();
-        let place = &mut self.buffer[self.len..end];
+        let (place, len) = self.begin(entry, first, second.len());
+        place[len - second.len()..].copy_from_slice(second);
+        let crc = crc32c::crc32c_append(self.crc, &self.buffer[self.len..self.len + len]);
+        self.end(len, crc);
+    }
+
+    /// The same for a batch with a checksum of its own, of which the frame's follows: `joint` knows how.
+    #[inline]
+    pub(crate) fn push_batch(
+        &mut self,
+        entry: EntryHeader,
+        header: &[u8; HEADER_BYTES],
+        records: &[u8],
+        joint: &mut Joint,
+    ) {
+        if records.len() < STREAM_FROM_BYTES {
+            return self.push(entry, header, records);
+        }
+        let (place, len) = self.begin(entry, header, records.len());
+        let behind = HEADER_BYTES - CHECKSUMMED_FROM + records.len();
+        stream(records, &mut place[len - records.len()..]);
+        let before = crc32c::crc32c_append(self.crc, &self.buffer[self.len..self.len + len - behind]);
+        let crc = joint.combine(before, checksum(header), behind as u32);
+        debug_assert_eq!(crc, crc32c::crc32c_append(self.crc, &self.buffer[self.len..self.len + len]));
+        self.end(len, crc);
+    }
+
+    /// Puts an entry's header and the beginning of its payload down; gives the entry's place and length.
+    #[inline]
+    fn begin(&mut self, entry: EntryHeader, first: &[u8], rest: usize) -> (&mut [u8], usize) {
+        debug_assert_eq!(entry.length as usize, first.len() + rest);
+        let len = ENTRY_HEADER_BYTES + first.len() + rest;
+        let place = &mut self.buffer[self.len..self.len + len];
         let (header, payload) = place.split_at_mut(ENTRY_HEADER_BYTES);
         header.copy_from_slice(&entry.to_bytes());
-        let (front, back) = payload.split_at_mut(first.len());
-        front.copy_from_slice(first);
-        if second.len() < STREAM_FROM_BYTES {
-            back.copy_from_slice(second);
-            self.crc = crc32c::crc32c_append(self.crc, place);
-        } else {
-            stream(second, back);
-            let crc = crc32c::crc32c_append(self.crc, &place[..ENTRY_HEADER_BYTES + first.len()]);
-            self.crc = crc32c::crc32c_append(crc, second);
-        }
-        self.len = end;
+        payload[..first.len()].copy_from_slice(first);
+        (place, len)
+    }
+
+    #[inline]
+    fn end(&mut self, len: usize, crc: u32) {
+        self.crc = crc;
+        self.len += len;
         self.entries += 1;
     }
 

@@ -11,6 +11,7 @@ pub(crate) use frame::Frame;
 
 use std::rc::Rc;
 
+use ottla_batch::{HEADER_BYTES, Joint};
 use ottla_reactor::{AlignedBuffer, monotonic};
 use ottla_units::Offset;
 
@@ -54,6 +55,7 @@ pub(crate) struct Journal {
     /// Cycles up to this one are written, respectively durable.
     pub(crate) written: u64,
     pub(crate) durable: u64,
+    joint: Joint,
     spare: Option<AlignedBuffer>,
     spare_touched: Vec<Touched>,
     frame_bytes_max: usize,
@@ -83,6 +85,7 @@ impl Journal {
             company: Company::new(monotonic()),
             written: 0,
             durable: 0,
+            joint: Joint::default(),
             spare: Some(AlignedBuffer::registered(config.frame_bytes)),
             spare_touched: Vec::new(),
             frame_bytes_max: config.frame_bytes_max,
@@ -109,6 +112,12 @@ impl Journal {
             self.frame.grow(AlignedBuffer::registered(larger));
         }
         Ok(())
+    }
+
+    /// Adds a batch to the frame, its header as it is to be stored.
+    #[inline]
+    pub(crate) fn push_batch(&mut self, entry: EntryHeader, header: &[u8; HEADER_BYTES], records: &[u8]) {
+        self.frame.push_batch(entry, header, records, &mut self.joint);
     }
 
     /// Adds a log's mark to the frame. Says whether there was room; a mark left out costs recovery time, nothing else.
