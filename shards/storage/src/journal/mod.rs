@@ -86,7 +86,7 @@ impl Journal {
             written: 0,
             durable: 0,
             joint: Joint::default(),
-            spare: Some(AlignedBuffer::registered(config.frame_bytes)),
+            spare: None,
             spare_touched: Vec::new(),
             frame_bytes_max: config.frame_bytes_max,
         }
