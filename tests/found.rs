@@ -34,6 +34,10 @@ fn corpus() -> PathBuf {
 
 #[test]
 fn nothing_that_fuzzers_know_breaks_a_parser() {
+    // `cargo xtask fuzz --corpus`
+    if std::env::var_os("OTTLA_FUZZ_CORPUS").is_some() {
+        write_corpus();
+    }
     for target in TARGETS {
         let folder = corpus().join(target.name);
         let entries = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
@@ -64,9 +68,7 @@ fn every_target_is_built_for_the_fuzzer() {
     assert_eq!(fs::read_dir(fuzz.join("fuzz_targets")).unwrap().count(), TARGETS.len());
 }
 
-/// Writes the beginnings anew, from what a broker wrote and clients send: `cargo xtask fuzz --corpus`. Found inputs stay.
-#[test]
-#[ignore = "writes tests/fuzz/corpus"]
+/// Writes the beginnings anew, from what a broker wrote and clients send. Found inputs stay.
 fn write_corpus() {
     requests();
     answers();

@@ -13,9 +13,10 @@ use ottla_wire::messages::join_group_request::JoinGroupRequestProtocol;
 use ottla_wire::messages::{GroupId, JoinGroupRequest, StrBytes};
 use ottla_wire::{ApiKey, TopicRef, apis};
 
-use crate::broker::{Broker, PATIENCE, REQUEST_BYTES_MAX, connect};
+use crate::broker::{Broker, REQUEST_BYTES_MAX, connect};
 use crate::client::{Client, asked, batch, fetch_request, framed, produce_request, receive};
 use crate::mutation::{Random, Shot};
+use crate::wait::{PATIENCE, let_pass, until};
 
 /// How long the answer to a damaged request is waited for. Joins and fetches may be held back: then the connection is left.
 const GLANCE: Duration = Duration::from_millis(20);
@@ -75,7 +76,7 @@ pub(crate) fn half_open_and_slow(broker: &mut Broker) {
         for connection in &mut slow {
             connection.write_all(&[*byte]).unwrap();
         }
-        std::thread::sleep(Duration::from_millis(100));
+        let_pass(Duration::from_millis(100));
     }
     for connection in &mut slow {
         assert_eq!(receive(connection).unwrap()[..4], [0, 0, 0, 1], "a slow client is answered all the same");
@@ -317,16 +318,12 @@ fn join(group: &str, member: &str, metadata: usize) -> JoinGroupRequest {
 pub(crate) fn members(broker: &mut Broker) {
     // So that the coordinator is there.
     let mut first = Client::new(&broker.address);
-    let deadline = Instant::now() + PATIENCE;
-    loop {
+    until(|| {
         let body = [0, 1, b'g', 0];
         let answer = first.ask(ApiKey::FindCoordinator, 1, |id| framed(ApiKey::FindCoordinator, 1, id, &body)).unwrap();
-        if answer[4..6] == [0, 0] {
-            break;
-        }
-        assert!(Instant::now() < deadline, "no coordinator: {answer:?}");
-        std::thread::sleep(Duration::from_millis(100));
-    }
+        (answer[4..6] == [0, 0]).then_some(())
+    })
+    .expect("a coordinator");
     // Version 4 gives a name only, and answers at once (KIP-394).
     let mut connection = broker.connect();
     let mut writing = connection.try_clone().unwrap();

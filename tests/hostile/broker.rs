@@ -5,10 +5,8 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
-/// How long anything may take that should take milliseconds: the machine may be busy.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+use crate::wait::{PATIENCE, until};
 
 const MIB: u64 = 1 << 20;
 /// Shards of the broker under test.
@@ -126,11 +124,8 @@ impl Broker {
     /// Waits until the log has a line with `text`.
     #[track_caller]
     pub(crate) fn wait_for(&self, text: &str) {
-        let deadline = Instant::now() + PATIENCE;
-        while !self.log().contains(text) {
-            assert!(Instant::now() < deadline, "no '{text}' in time; it said:\n{}", self.log());
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        let found = until(|| self.log().contains(text).then_some(()));
+        found.unwrap_or_else(|| panic!("no '{text}' in time; it said:\n{}", self.log()));
     }
 }
 

@@ -10,7 +10,6 @@
     reason = "a test fails by panicking, and its helpers with it"
 )]
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 // The broker under test, and its memory.
@@ -18,6 +17,10 @@ mod broker;
 
 // A client that behaves.
 mod client;
+
+// Waiting.
+#[path = "../it/wait.rs"]
+mod wait;
 
 // Requests, valid and damaged.
 mod mutation;
@@ -31,36 +34,28 @@ mod overload;
 // What attacks cost a client that behaves.
 mod cost;
 
-use broker::{Broker, PATIENCE};
-use client::{Client, behave};
+use broker::Broker;
+use client::Client;
+use wait::PATIENCE;
 
 /// Does `attack` while another client behaves; that one must be served correctly throughout, and the broker be well and within
 /// its memory afterwards.
 #[track_caller]
-fn under(name: &str, connections: u64, attack: impl FnOnce(&mut Broker)) {
+fn under(name: &str, connections: u64, attack: impl Fn(&mut Broker) + Send) {
     under_settings(name, connections, &[], attack);
 }
 
 #[track_caller]
-fn under_settings(name: &str, connections: u64, settings: &[&str], attack: impl FnOnce(&mut Broker)) {
+fn under_settings(name: &str, connections: u64, settings: &[&str], attack: impl Fn(&mut Broker) + Send) {
     let mut broker = Broker::start_with(settings);
     Client::new(&broker.address).create("good", 1);
-    let stop = AtomicBool::new(false);
-    let behaved = std::thread::scope(|scope| {
-        let address = broker.address.clone();
-        let stop = &stop;
-        let good = scope.spawn(move || behave(&address, "good", stop));
-        attack(&mut broker);
-        stop.store(true, Ordering::Relaxed);
-        good.join().expect("it does not panic")
-    });
+    let rounds = cost::measure(&mut broker, attack);
     broker.is_well(name);
-    let took = behaved.unwrap_or_else(|error| panic!("{name}: the client that behaved: {error}\n{}", broker.log()));
-    let slowest = took.iter().max().copied().unwrap_or_default();
-    println!("{name}: {} rounds meanwhile, the slowest {slowest:?}", took.len());
-    assert!(slowest < PATIENCE, "{name}: a round took {slowest:?}");
+    let rounds = rounds.unwrap_or_else(|error| panic!("{name}: the client that behaved: {error}\n{}", broker.log()));
+    assert!(rounds.during.iter().all(|took| *took < PATIENCE), "{name}: {:?}", rounds.during);
     broker.kept_to_its_memory(name, connections + 10);
     Client::new(&broker.address).round("good", b"afterwards").unwrap_or_else(|error| panic!("{name}: {error}"));
+    rounds.tell(name);
 }
 
 #[test]
@@ -68,7 +63,7 @@ fn the_broker_outlives_damaged_requests() {
     if let Ok(name) = std::env::var("OTTLA_HOSTILE_SHOT") {
         let shot = mutation::named(&name).expect("API:VERSION:SEED");
         println!("{shot}");
-        return under("replay", 10, |broker| attacks::shoot(broker, [shot]));
+        return under("replay", 10, |broker| attacks::shoot(broker, [shot.clone()]));
     }
     let seeds = std::env::var("OTTLA_HOSTILE_SEEDS").map_or(8, |text| text.parse().expect("a number"));
     under("damaged requests", 100, |broker| {

@@ -3,13 +3,14 @@
 
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ottla_batch::Codec;
 
 use crate::broker::Broker;
 use crate::client::{Client, batch, behave, produce_request, receive};
 use crate::mutation::Random;
+use crate::wait::let_pass;
 
 const PRODUCERS: usize = 8;
 /// Requests that each producer keeps under way: together far more than all memory that the broker may use.
@@ -56,10 +57,7 @@ fn producers_faster_than_the_disk() {
         }
         // Reads the newest of its own records all the while: tail readers go on.
         let good = scope.spawn(move || behave(address, "good", stop));
-        let ends = Instant::now() + LASTS;
-        while Instant::now() < ends {
-            std::thread::sleep(Duration::from_millis(100));
-        }
+        let_pass(LASTS);
         stop.store(true, Ordering::Relaxed);
         good.join().expect("it does not panic")
     });

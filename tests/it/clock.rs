@@ -12,8 +12,8 @@ use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartiti
 use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestTopic;
 use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
 use kafka_protocol::messages::{
-    BrokerId, FetchRequest, GroupId, HeartbeatRequest, JoinGroupRequest, ListOffsetsRequest, OffsetCommitRequest,
-    OffsetFetchRequest, SyncGroupRequest, TopicName,
+    BrokerId, DescribeGroupsRequest, FetchRequest, GroupId, HeartbeatRequest, JoinGroupRequest, ListOffsetsRequest,
+    OffsetCommitRequest, OffsetFetchRequest, SyncGroupRequest, TopicName,
 };
 use kafka_protocol::protocol::StrBytes;
 use ottla::client::Cluster;
@@ -22,6 +22,7 @@ use ottla_batch::Codec;
 
 use crate::harness::{Broker, PATIENCE, folder, ottla};
 use crate::ledger::{Ledger, connect};
+use crate::wait::{let_pass, until};
 
 /// Where distributions put the library that the broker is started with.
 const LIBRARIES: [&str; 4] = [
@@ -101,8 +102,7 @@ impl Member {
     fn join(cluster: &mut Cluster, group: &str, topic: &str, session: Duration) -> Member {
         let session_ms = session.as_millis() as i32;
         let mut member = Member { group: GroupId(text(group)), id: text(""), generation: -1 };
-        let deadline = Instant::now() + PATIENCE;
-        loop {
+        until(|| {
             let protocol =
                 JoinGroupRequestProtocol::default().with_name(text("range")).with_metadata(subscription(topic));
             let request = JoinGroupRequest::default()
@@ -116,15 +116,11 @@ impl Member {
             member.id = answer.member_id;
             member.generation = answer.generation_id;
             // 79: join again with the id that was given.
-            match answer.error_code {
-                0 => break,
-                79 => {}
-                code if NOT_YET.contains(&code) && Instant::now() < deadline => {
-                    thread::sleep(Duration::from_millis(50))
-                }
-                code => panic!("JoinGroup: {code}"),
-            }
-        }
+            let code = answer.error_code;
+            assert!(code == 0 || code == 79 || NOT_YET.contains(&code), "JoinGroup: {code}");
+            (code == 0).then_some(())
+        })
+        .expect("a coordinator");
         let assignment = SyncGroupRequestAssignment::default()
             .with_member_id(member.id.clone())
             .with_assignment(Bytes::from_static(b"p0"));
@@ -162,17 +158,23 @@ impl Member {
 
 /// The offset that a group has committed for partition 0; −1 for none.
 fn committed(cluster: &mut Cluster, group: &str, topic: &str) -> i64 {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
+    until(|| {
         let asked = OffsetFetchRequestTopic::default().with_name(name(topic)).with_partition_indexes(vec![0]);
         let request = OffsetFetchRequest::default().with_group_id(GroupId(text(group))).with_topics(Some(vec![asked]));
         let (_, answer) = cluster.any().expect("a connection").call(5, |_| request).expect("an answer");
-        match answer.error_code {
-            0 => return answer.topics[0].partitions[0].committed_offset,
-            code => assert!(NOT_YET.contains(&code) && Instant::now() < deadline, "OffsetFetch: {code}"),
-        }
-        thread::sleep(Duration::from_millis(50));
-    }
+        let code = answer.error_code;
+        assert!(code == 0 || NOT_YET.contains(&code), "OffsetFetch: {code}");
+        (code == 0).then(|| answer.topics[0].partitions[0].committed_offset)
+    })
+    .expect("a coordinator")
+}
+
+/// What a group is doing, as DescribeGroups says.
+fn group_state(cluster: &mut Cluster, group: &str) -> String {
+    let request = DescribeGroupsRequest::default().with_groups(vec![GroupId(text(group))]);
+    let (_, answer) = cluster.any().expect("a connection").call(4, |_| request).expect("an answer");
+    assert_eq!(answer.groups[0].error_code, 0, "DescribeGroups");
+    answer.groups[0].group_state.to_string()
 }
 
 /// A consumer's subscription to one topic (`ConsumerProtocolSubscription`, version 0).
@@ -236,7 +238,7 @@ fn a_wall_clock_that_jumps_takes_nothing_and_nobody_along() {
         thread::scope(|scope| {
             // It begins to wait before the jump and must end soon after, whatever the clock says.
             let waited = scope.spawn(|| waiting_fetch(&mut waiter, "quiet", 0, Duration::from_millis(700)));
-            thread::sleep(Duration::from_millis(100));
+            let_pass(Duration::from_millis(100));
             clock.jump_to(jump);
             for _ in 0..20 {
                 ledger.write_until(&mut cluster, 0, 0, 200);
@@ -264,7 +266,7 @@ fn a_wall_clock_that_jumps_takes_nothing_and_nobody_along() {
         offset += 20;
         member.commit(&mut cluster, "t", offset);
         // The retention of offsets runs ten times a second.
-        thread::sleep(Duration::from_millis(300));
+        let_pass(Duration::from_millis(300));
         assert_eq!(committed(&mut cluster, "g", "t"), offset, "the commit of a living group at {jump}");
     }
     assert_eq!(producer.sent(), 160);
@@ -299,8 +301,7 @@ fn a_silent_member_is_missed_by_the_monotonic_clock() {
     // Back by a year: a session that ends at a time of the wall clock would now last a year.
     clock.jump_to(-YEAR);
     assert_eq!(member.heartbeat(&mut cluster), 0);
-    let silent = Instant::now();
-    thread::sleep(session + Duration::from_secs(3));
-    let code = member.heartbeat(&mut cluster);
-    assert!(code != 0, "{:?} of silence went unnoticed", silent.elapsed());
+    // To look at it, unlike a heartbeat, does not prolong it.
+    until(|| (group_state(&mut cluster, "g") == "Empty").then_some(())).expect("its silence is noticed");
+    assert!(member.heartbeat(&mut cluster) != 0, "it is no member any more");
 }

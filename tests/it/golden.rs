@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
 use kafka_protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
@@ -15,6 +14,7 @@ use kafka_protocol::protocol::StrBytes;
 use ottla::client::Connection;
 
 use crate::harness::{Broker, PATIENCE, folder, say};
+use crate::wait::until;
 
 /// Versions of OffsetCommit and OffsetFetch that name topics.
 const COMMIT_VERSION: i16 = 8;
@@ -98,18 +98,6 @@ fn connect(broker: &Broker) -> Connection {
     Connection::open(&broker.address, PATIENCE).unwrap()
 }
 
-/// Asks until the group's coordinator is there.
-fn until<T>(mut ask: impl FnMut() -> Option<T>) -> T {
-    let deadline = std::time::Instant::now() + PATIENCE;
-    loop {
-        if let Some(answer) = ask() {
-            return answer;
-        }
-        assert!(std::time::Instant::now() < deadline, "no coordinator in time");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
 /// Commits an offset for each partition of `spread`.
 fn commit(broker: &Broker, offset: i64) {
     let mut connection = connect(broker);
@@ -133,7 +121,8 @@ fn commit(broker: &Broker, offset: i64) {
             .unwrap();
         let mut codes = answer.topics.iter().flat_map(|topic| &topic.partitions).map(|found| found.error_code);
         codes.all(|code| code == 0).then_some(())
-    });
+    })
+    .expect("a coordinator");
 }
 
 /// What the group has committed: topic, partition, offset, metadata.
@@ -163,6 +152,7 @@ fn commits(broker: &Broker) -> String {
         }
         Some(lines.into_values().collect())
     })
+    .expect("a coordinator")
 }
 
 /// Writes something of everything. A second time it adds to it.

@@ -11,6 +11,7 @@ use ottla_batch::{Batch, Builder, records};
 use ottla_units::Timestamp;
 
 use crate::harness::{Broker, PATIENCE};
+use crate::wait::let_pass;
 
 /// Newest versions that name topics.
 const PRODUCE_VERSION_MAX: i16 = 12;
@@ -91,7 +92,7 @@ impl Ledger {
             assert!([0, 3, 5, 6, STORAGE_ERROR].contains(&last), "code {last}");
             if last != 0 {
                 // What is waited for comes with time, not with more requests.
-                std::thread::sleep(Duration::from_millis(50));
+                let_pass(Duration::from_millis(50));
             }
         }
         panic!("no answer was {code}, the last {last}");

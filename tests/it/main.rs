@@ -3,6 +3,7 @@
 
 // A broker and the command line beside it.
 mod harness;
+mod wait;
 
 // What is typed, and how it is answered.
 mod affinity;

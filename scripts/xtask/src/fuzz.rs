@@ -25,8 +25,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
         return Ok(());
     }
     if has("--corpus") {
-        return cargo(&["test", "--quiet", "--package", "ottla", "--test", "found", "--", "--ignored"])
-            .run("the corpus");
+        let write = cargo(&["test", "--quiet", "--package", "ottla", "--test", "found"]);
+        return write.env("OTTLA_FUZZ_CORPUS", "anew").run("the corpus");
     }
     let seconds = value("--seconds").or_else(|| std::env::var("OTTLA_FUZZ_SECONDS").ok()).unwrap_or(SECONDS.into());
     let targets = targets(value("--only").as_deref())?;

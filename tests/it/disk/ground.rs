@@ -1,11 +1,10 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::thread;
-use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::harness::{PATIENCE, folder};
+use crate::harness::folder;
+use crate::wait::until;
 
 /// Whether this machine can play such a test; says loudly when it cannot. `cargo xtask test` counts it as skipped.
 pub(super) fn can(what: &str) -> bool {
@@ -90,12 +89,8 @@ impl Disk {
     }
 
     fn unmount(&self) {
-        let deadline = Instant::now() + PATIENCE;
         let unmounts = || Command::new("umount").arg(&self.folder).output().expect("umount runs").status.success();
-        while !unmounts() {
-            assert!(Instant::now() < deadline, "{} stays in use", self.folder.display());
-            thread::sleep(Duration::from_millis(20));
-        }
+        until(|| unmounts().then_some(())).expect("it is in use no more");
     }
 
     /// Breaks it: from now on every read and write ends with an I/O error.
@@ -107,11 +102,7 @@ impl Disk {
     pub(super) fn turn_read_only(&self) {
         let name = self.device();
         std::fs::write(format!("/sys/fs/ext4/{name}/trigger_fs_error"), "a test").expect("the kernel takes it");
-        let deadline = Instant::now() + PATIENCE;
-        while std::fs::write(self.folder.join("probe"), "x").is_ok() {
-            assert!(Instant::now() < deadline, "it does not turn read-only");
-            thread::sleep(Duration::from_millis(20));
-        }
+        until(|| std::fs::write(self.folder.join("probe"), "x").err()).expect("it turns read-only");
     }
 
     /// Mends it, as a repair and a restart of the machine do.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::ground::{Disk, can};
 use super::{create, start};
 use crate::ledger::{Ledger, connect_to};
+use crate::wait::until;
 
 /// What the disk takes in a second.
 const BYTES_PER_SECOND: u64 = 2 << 20;
@@ -64,7 +65,7 @@ fn a_slow_disk_holds_producers_back_and_not_memory() {
     let Some(_slow) = Throttle::put(broker.pid(), &disk.device()) else {
         return eprintln!("SKIPPED a slow disk: the kernel has no cgroup that throttles writes");
     };
-    let until = Instant::now() + LOAD;
+    let ends = Instant::now() + LOAD;
     let mut highest = 0;
     let ledgers: Vec<Ledger> = thread::scope(|scope| {
         let (pid, address) = (broker.pid(), &broker.address);
@@ -72,17 +73,18 @@ fn a_slow_disk_holds_producers_back_and_not_memory() {
             let mut cluster = connect_to(address);
             // Some go through the journal, some past it.
             let mut ledger = Ledger::new("t", if number.is_multiple_of(2) { 40_000 } else { 600_000 });
-            while Instant::now() < until {
+            while Instant::now() < ends {
                 let codes = ledger.write(&mut cluster, &[number as i32]).expect("an answer, however late");
                 assert_eq!(codes, [0]);
             }
             ledger
         };
         let threads: Vec<_> = (0..PRODUCERS).map(|number| scope.spawn(move || produce(number))).collect();
-        while Instant::now() < until {
+        until(|| {
             highest = highest.max(resident(pid));
-            thread::sleep(Duration::from_millis(20));
-        }
+            (Instant::now() >= ends).then_some(())
+        })
+        .expect("the load ends");
         threads.into_iter().map(|thread| thread.join().expect("no producer fails")).collect()
     });
     assert!(highest < RESIDENT_BYTES_MAX, "{} MiB resident", highest >> 20);
