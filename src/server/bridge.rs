@@ -25,7 +25,8 @@ impl Controller for Bridge {
             Ok(()) => return,
             // Clients may try again.
             Err(TrySendError::Full(request)) => (request, ErrorCode::RequestTimedOut),
-            Err(TrySendError::Closed(request)) => (request, ErrorCode::BrokerNotAvailable),
+            // It ended because its log cannot be written.
+            Err(TrySendError::Closed(request)) => (request, ErrorCode::KafkaStorageError),
         };
         (request.answer)(Answer::Failed(Refusal::silent(code)));
     }

@@ -270,7 +270,8 @@ impl Drop for Asked<'_> {
     }
 }
 
-/// Brings the answer to a command back to its shard; dropped without one, it says so.
+/// Brings the answer to a command back to its shard. Dropped without one, the controller is gone: the metadata log cannot be
+/// written, and the process ends. Clients take that code as a reason to ask again.
 struct Unanswered(Option<(Letterbox<Letter>, u64)>);
 
 impl Unanswered {
@@ -288,7 +289,7 @@ impl Unanswered {
 
 impl Drop for Unanswered {
     fn drop(&mut self) {
-        self.post(Answer::Failed(Refusal::plain(ErrorCode::UnknownServerError)));
+        self.post(Answer::Failed(Refusal::plain(ErrorCode::KafkaStorageError)));
     }
 }
 

@@ -1,3 +1,6 @@
+use kafka_protocol::messages::InitProducerIdRequest;
+use ottla::client::Cluster;
+
 use super::ground::{Disk, can, text};
 use super::{create, has_said, refused, says, start, verify};
 use crate::harness::{Broker, folder};
@@ -185,6 +188,12 @@ fn a_full_disk_does_not_stop_a_journal_that_has_its_space() {
     assert!(broker.stop().success());
 }
 
+/// The code that an idempotent producer is answered with when it asks who it is.
+fn producer_id(cluster: &mut Cluster) -> i16 {
+    let request = InitProducerIdRequest::default().with_transactional_id(None).with_transaction_timeout_ms(i32::MAX);
+    cluster.any().expect("a connection").call(4, |_| request).expect("an answer").1.error_code
+}
+
 #[test]
 fn topics_cannot_be_made_on_a_full_disk_and_can_again() {
     if !can("metadata on a full disk") {
@@ -206,7 +215,18 @@ fn topics_cannot_be_made_on_a_full_disk_and_can_again() {
     };
     has_said(&refusal, &["KAFKA_STORAGE_ERROR"]);
     says(&broker, &["metadata not changed", "No space left"]);
+    let mut cluster = connect(&broker);
+    let mut code = 0;
+    // This shard's block of ids lasts for a while, and the log's last block as well.
+    for _ in 0..100_000 {
+        code = producer_id(&mut cluster);
+        if code != 0 {
+            break;
+        }
+    }
+    assert_eq!(code, STORAGE_ERROR, "a client tries again after this code");
     drop(ballast);
+    assert_eq!(producer_id(&mut cluster), 0);
     create(&broker, "after", "1", &[]);
     let listed = broker.say(&["topic", "list"]).ok();
     broker.kill();
