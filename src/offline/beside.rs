@@ -190,7 +190,10 @@ pub(super) struct Leaderships {
     /// What the file says; nothing when there is none.
     stored: Option<Epochs>,
     damaged: bool,
+    /// Whether there is nothing in the file, or only zeros: it was not flushed when the power went.
+    empty: bool,
     last: i32,
+    /// Leaderships that the file must know, as far as the batches tell.
     count: usize,
     wrong: Option<Finding>,
     /// Behind this offset the file may lag.
@@ -205,9 +208,10 @@ impl Leaderships {
             read => Some(String::from_utf8_lossy(&read?).into_owned()),
         };
         let stored = text.as_deref().and_then(Epochs::from_file);
-        let damaged = text.is_some() && stored.is_none();
+        let empty = text.as_deref().is_none_or(|text| text.trim_matches('\0').is_empty());
+        let damaged = stored.is_none() && !empty;
         let settled = log.floor.map_or(0, |floor| floor.end);
-        Ok(Leaderships { path, stored, damaged, last: -1, count: 0, wrong: None, settled })
+        Ok(Leaderships { path, stored, damaged, empty, last: -1, count: 0, wrong: None, settled })
     }
 
     pub(super) fn compare(&mut self, place: &Place) {
@@ -215,7 +219,7 @@ impl Leaderships {
             return;
         }
         let before = std::mem::replace(&mut self.last, place.epoch);
-        self.count += 1;
+        self.count += usize::from(place.base < self.settled);
         let Some(stored) = &self.stored else { return };
         let known = stored.of(Offset::new(place.base)).get();
         if self.wrong.is_none() && place.base < self.settled && (known != place.epoch || place.epoch < before) {
@@ -229,8 +233,8 @@ impl Leaderships {
             return Some(Finding::new(Kind::Epochs, &self.path, 0, "it is no list of leaderships"));
         }
         // A single one can be read from the first batch, and its file is not flushed.
-        if self.stored.is_none() && (clean && self.count > 0 || self.count > 1) {
-            return Some(Finding::new(Kind::Epochs, &self.path, 0, "the file is missing"));
+        if self.empty && self.count > 1 {
+            return Some(Finding::new(Kind::Epochs, &self.path, 0, "the file is missing or empty"));
         }
         self.wrong
     }

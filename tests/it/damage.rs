@@ -339,6 +339,22 @@ const CASES: &[Case] = &[
         about: &["epochs"],
     },
     Case {
+        name: "a leader epoch checkpoint that a power cut took: the first batch tells as much",
+        damage: |data| {
+            fs::remove_file(data.join("topics/t-0/leader-epoch-checkpoint")).unwrap();
+            vec![]
+        },
+        about: &[],
+    },
+    Case {
+        name: "a leader epoch checkpoint that a power cut left empty",
+        damage: |data| {
+            fs::write(data.join("topics/t-0/leader-epoch-checkpoint"), [0; 10]).unwrap();
+            vec![]
+        },
+        about: &[],
+    },
+    Case {
         name: "a folder that names another topic",
         damage: |data| {
             let text = "version: 0\ntopic_id: AAAAAAAAAAAAAAAAAAAAAQ";

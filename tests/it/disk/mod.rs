@@ -13,10 +13,9 @@ mod gone;
 mod slow;
 
 use std::path::Path;
-use std::thread;
-use std::time::{Duration, Instant};
 
-use crate::harness::{Broker, PATIENCE, ottla, say_with};
+use crate::harness::{Broker, ottla, say_with};
+use crate::wait::until;
 
 /// Settings of a broker with one shard and small memory, on `data`, and some more.
 fn small<'a>(more: &[&'a str]) -> Vec<&'a str> {
@@ -56,10 +55,7 @@ fn has_said(log: &str, words: &[&str]) {
 /// The broker must say all of `words`, by and by: its log comes through a pipe.
 #[track_caller]
 fn says(broker: &Broker, words: &[&str]) {
-    let deadline = Instant::now() + PATIENCE;
-    while !words.iter().all(|word| broker.log().contains(word)) && Instant::now() < deadline {
-        thread::sleep(Duration::from_millis(10));
-    }
+    let _ = until(|| words.iter().all(|word| broker.log().contains(word)).then_some(()));
     has_said(&broker.log(), words);
 }
 
@@ -69,11 +65,7 @@ fn verify(data: &Path, journal: &Path) {
     let mut command = ottla();
     command.args(["log", "verify"]).arg(data).arg("--journal").arg(journal);
     let said = say_with(command, b"");
-    // After a crash a log whose only leadership can be read from its first batch has no such file; a start needs none.
-    let is_harmless = |line: &str| line.contains("leader-epoch-checkpoint: at 0: the file is missing");
-    let findings = said.out.lines().filter(|line| line.contains(": at ")).filter(|line| !is_harmless(line));
-    assert_eq!(findings.count(), 0, "{said:?}");
-    assert!(said.out.contains("checked "), "{said:?}");
+    assert!(said.ok().contains("checked "));
 }
 
 fn create(broker: &Broker, topic: &str, partitions: &str, settings: &[&str]) {
