@@ -99,6 +99,9 @@ struct Power {
     /// The broker flushes nothing: each round is on an empty file system, and loss must be found
     #[arg(long)]
     control: bool,
+    /// No broker: what each file system answers to durable writes while its power is cut, and what is there of them
+    #[arg(long)]
+    probe: bool,
 }
 
 fn file_system(name: &str) -> Result<FileSystem, String> {
@@ -152,6 +155,9 @@ fn run_power(power: &Power) -> anyhow::Result<bool> {
     if power.control {
         return run_control(power, kinds);
     }
+    if power.probe {
+        return run_probe(power, kinds);
+    }
     let mut all = Summary::default();
     for (index, kind) in kinds.iter().enumerate() {
         let (image, mut plan) = power.on(*kind)?;
@@ -173,6 +179,20 @@ fn run_control(power: &Power, kinds: &[FileSystem]) -> anyhow::Result<bool> {
     }
     println!("{found} passed, {} failed", kinds.len() - found);
     Ok(found == kinds.len())
+}
+
+/// Fails where a file system lost what it had answered before the cut: then nothing can be proven on it.
+fn run_probe(power: &Power, kinds: &[FileSystem]) -> anyhow::Result<bool> {
+    let mut lost = 0;
+    for kind in kinds {
+        let (image, _) = power.on(*kind)?;
+        for number in 0..power.terms.rounds {
+            let probed = verify::probe(&image)?;
+            println!("probe {number:>3} {}: {probed}", kind.name());
+            lost += probed.lost;
+        }
+    }
+    Ok(lost == 0)
 }
 
 impl Power {

@@ -1,5 +1,6 @@
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::error::{During, Result};
@@ -113,15 +114,20 @@ impl Image {
         self.mount()
     }
 
-    /// Cuts the power: what is not on stable storage is gone, and the file system refuses everything from now on.
-    ///
-    /// This is the ioctl `EXT4_IOC_SHUTDOWN` (0x8004587D; XFS has it under the same number) without a flush of the file
-    /// system's own log, by way of `xfs_io`.
+    /// Lays a hand on the switch: to begin only then would give a broker milliseconds more.
     ///
     /// # Errors
     /// [`crate::BenchError::Io`].
-    pub fn cut(&self) -> Result<()> {
-        run("xfs_io", &["-x", "-c", "shutdown"], &[&self.folder])
+    pub fn arm(&self) -> Result<Switch> {
+        let program = Command::new("xfs_io")
+            .arg("-x")
+            .arg(&self.folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .during(|| "run xfs_io".to_owned())?;
+        Ok(Switch(program))
     }
 
     /// Unmounts and mounts it, as a restarted machine does.
@@ -162,6 +168,31 @@ impl Image {
     }
 }
 
+/// The power of an image, about to be cut.
+#[derive(Debug)]
+pub struct Switch(Child);
+
+impl Switch {
+    /// Cuts the power: what is not on stable storage is gone, and the file system refuses everything from now on. Gives the
+    /// moment before which nothing was cut.
+    ///
+    /// This is the ioctl `EXT4_IOC_SHUTDOWN` (0x8004587D; XFS has it under the same number) without a flush of the file
+    /// system's own log, by way of `xfs_io`.
+    ///
+    /// # Errors
+    /// [`crate::BenchError::Io`].
+    pub fn cut(mut self) -> Result<Instant> {
+        let during = || "cut the power".to_owned();
+        let at = Instant::now();
+        if let Some(mut commands) = self.0.stdin.take() {
+            commands.write_all(b"shutdown\n").during(during)?;
+        }
+        let output = self.0.wait_with_output().during(during)?;
+        judge(&output).during(during)?;
+        Ok(at)
+    }
+}
+
 impl Drop for Image {
     fn drop(&mut self) {
         if self.is_mounted() && self.unmount().is_err() {
@@ -177,9 +208,14 @@ impl Drop for Image {
 fn run(program: &str, arguments: &[&str], paths: &[&Path]) -> Result<()> {
     let during = || format!("run {program} {}", arguments.join(" "));
     let output = Command::new(program).args(arguments).args(paths).output().during(during)?;
+    judge(&output).during(during)
+}
+
+/// What a program said is the error when it failed.
+fn judge(output: &Output) -> std::io::Result<()> {
     if output.status.success() {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    Err(std::io::Error::other(said.trim().to_owned())).during(during)
+    Err(std::io::Error::other(said.trim().to_owned()))
 }

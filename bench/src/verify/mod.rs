@@ -21,6 +21,8 @@ mod observer;
 mod reader;
 // What a power cut needs: a file system that can be shut off.
 mod ground;
+// What file systems answer while that happens, without a broker.
+mod probe;
 // What is told of it.
 mod outcome;
 // One crash after another.
@@ -30,4 +32,5 @@ pub mod foreign;
 
 pub use ground::{FileSystem, Image, lacks};
 pub use outcome::{Round, Summary};
+pub use probe::{Probed, probe};
 pub use rounds::{Plan, control, run};

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::content::Content;
-use super::ground::Image;
+use super::ground::{Image, Switch};
 use super::observer::Observer;
 use super::outcome::{Round, Summary};
 use super::reader::{Findings, is_gone, verify};
@@ -71,23 +71,19 @@ impl Plan {
     }
 }
 
-/// How a round ends.
+/// How a round ends where the power cannot be cut.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum End {
     Killed,
     KilledStopping,
     Stopped,
     Frozen,
-    PowerCut,
 }
 
 impl End {
-    fn choose(plan: &Plan, number: u64, on_image: bool, random: &mut Random) -> End {
+    fn choose(plan: &Plan, number: u64, random: &mut Random) -> End {
         // Drawn in any case: a round must be the same when it is played alone.
         let drawn = random.below(100);
-        if on_image {
-            return End::PowerCut;
-        }
         if plan.freezes_in(number) {
             return End::Frozen;
         }
@@ -104,7 +100,6 @@ impl End {
             End::KilledStopping => "killed while stopping",
             End::Stopped => "stopped",
             End::Frozen => "frozen, then killed",
-            End::PowerCut => "power cut",
         }
     }
 }
@@ -187,7 +182,7 @@ impl Rounds<'_> {
 
         let (earliest, latest) = plan.end_after;
         let delay = moment(&mut random, earliest, latest);
-        let end = End::choose(plan, number, self.image.is_some(), &mut random);
+        let end = End::choose(plan, number, &mut random);
         let shards = self.shards;
         let ended_after = self.load_and_end(&mut written, broker, delay, end, &mut random, &mut findings)?;
         let journal_bytes = folder_bytes(&plan.data.join("journal"));
@@ -209,7 +204,7 @@ impl Rounds<'_> {
             number,
             seed,
             file_system: self.image.map(|image| image.kind().name()),
-            end: end.name(),
+            end: self.image.map_or(end.name(), |_| "power cut"),
             ended_after,
             cut_starts,
             partitions: written.observer.seen.len(),
@@ -247,20 +242,22 @@ impl Rounds<'_> {
         random: &mut Random,
         findings: &mut Findings,
     ) -> Result<Duration> {
+        let switch = self.image.map(Image::arm).transpose()?;
         let begun = Instant::now();
-        let mut ended = Ok(());
-        let (mut ended_after, mut cut_at) = (Duration::ZERO, None);
+        let mut ended = Ok(None);
+        let mut ended_after = Duration::ZERO;
         let bytes_max = self.plan.bytes_max;
         let outcomes = self.write(written, &Signals::default(), |signals| {
             while begun.elapsed() < delay && signals.acked_bytes.load(Ordering::Relaxed) < bytes_max {
                 std::thread::sleep(Duration::from_millis(1));
             }
             ended_after = begun.elapsed();
-            cut_at = self.image.map(|_| Instant::now());
-            ended = self.end(broker, end, random);
+            ended = match switch {
+                Some(switch) => self.cut_power(switch, broker, random).map(Some),
+                None => self.end(broker, end, random).map(|()| None),
+            };
         });
-        ended?;
-        written.cut_at = cut_at;
+        written.cut_at = ended?;
         // A broker without a disk may refuse anything.
         let excused = |error: &BenchError| {
             is_gone(error) || (self.image.is_some() && matches!(error, BenchError::Refused { .. }))
@@ -289,17 +286,16 @@ impl Rounds<'_> {
                 broker.must_run()?;
                 broker.kill()
             }
-            End::PowerCut => self.cut_power(broker, random),
         }
     }
 
-    /// Cuts the power, ends what is left of the process, and gives the power back.
-    fn cut_power(&self, broker: &mut RunningBroker, random: &mut Random) -> Result<()> {
-        let Some(image) = self.image else { return broker.kill() };
-        image.cut()?;
+    /// Cuts the power, ends what is left of the process, and gives the power back. Gives the moment of the cut.
+    fn cut_power(&self, switch: Switch, broker: &mut RunningBroker, random: &mut Random) -> Result<Instant> {
+        let cut_at = switch.cut()?;
         std::thread::sleep(moment(random, Duration::ZERO, DOOMED_MAX));
         broker.kill()?;
-        image.power_up()
+        self.image.map_or(Ok(()), Image::power_up)?;
+        Ok(cut_at)
     }
 
     /// Lets every writer write and the observer read, each on a thread, while `meanwhile` runs; then tells them to stop.
@@ -327,10 +323,9 @@ impl Rounds<'_> {
             }
             std::thread::sleep(moment(random, Duration::ZERO, START_CUT_AFTER_MAX));
             broker.must_run()?;
-            if self.image.is_some() {
-                self.cut_power(broker, random)?
-            } else {
-                broker.kill()?
+            match self.image {
+                Some(image) => _ = self.cut_power(image.arm()?, broker, random)?,
+                None => broker.kill()?,
             }
             cut += 1;
         }

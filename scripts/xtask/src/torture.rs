@@ -8,6 +8,7 @@ const HELP: &str = "\
 cargo xtask torture kill  [--rounds N] [--seed S] [--freezes N] [--freeze-seconds S] [--foreign-check COMMAND]
 cargo xtask torture power [--rounds N] [--seed S] [--file-systems ext4,ext4-writeback,xfs] [--image-mib M]
 cargo xtask torture power --control [--rounds N]
+cargo xtask torture power --probe [--rounds N] [--file-systems xfs]
 
 kill   Sixteen producers (acks 1 and all, idempotent and not, every codec, 100 B to 900 KiB a batch, 1 to 1,000 partitions), offset
        commits and a consumer at the tail. Then the broker is ended: kill -9 at a random moment, kill -9 during a clean stop, a clean
@@ -22,6 +23,8 @@ power  The same on a file system of its own in a file (loop device): ext4, ext4 
        as nothing afterwards. What was written with O_DIRECT into blocks that were flushed before stays, as on a disk without a cache.
        Needs root, loop devices, xfsprogs; elsewhere it says so and counts its rounds as skipped.
 --control   The test of the test: a broker whose flushes do nothing (feature `unflushed`) must show loss on each file system.
+--probe     No broker: sixteen threads write durably while the power is cut. What was answered before the cut must be there; how much of
+            what was answered later is not says how far answers read after a cut can be believed.
 
 Everything after the command is given to the verifier; `--help` there shows all of it. --debug takes the broker's debug build.
 A failed round prints the seed that plays it again.";
