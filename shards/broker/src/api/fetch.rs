@@ -16,7 +16,7 @@ use bytes::{Bytes, BytesMut};
 use ottla_cluster::Image;
 use ottla_partition::{DataWaiter, Isolation, ReadError};
 use ottla_reactor::socket::Piece;
-use ottla_reactor::{Slice, monotonic, sleep};
+use ottla_reactor::{Slice, monotonic, sleep, yield_now};
 use ottla_storage::Read;
 use ottla_units::{ErrorCode, LeaderEpoch, Offset, PartitionIndex, ShardId, TopicId, TopicPartition};
 use ottla_wire::fetch::{self as wire, AbortedTransaction, DivergingEpoch, Fetch, PartitionAnswer, ResponseWriter};
@@ -33,6 +33,8 @@ const BY_ID: i16 = 13;
 const SESSIONS: i16 = 7;
 /// The epoch of a fetch without a session, and of the last fetch of one.
 const FINAL_EPOCH: i32 = -1;
+/// Partitions that a request is worked on at once: between so many others have a turn.
+const PARTITIONS_AT_ONCE: usize = 2_000;
 
 /// Answers a fetch.
 pub(crate) async fn answer(shard: &Rc<Shard>, context: &Context<'_>, body: Bytes) -> Result<Answer, Closed> {
@@ -42,26 +44,34 @@ pub(crate) async fn answer(shard: &Rc<Shard>, context: &Context<'_>, body: Bytes
     if request.session_id > 0 && request.session_epoch > 0 && home != shard.id.index() {
         // The session was opened over another connection, which another shard served: it stays there.
         request.session_id = 0;
-        let error = whole_error(shard, context, ErrorCode::FetchSessionIdNotFound);
+        let error = whole_error(shard, context, ErrorCode::FetchSessionIdNotFound).await;
         context.connection.fetch.replace(request);
         return error;
     }
+    breathe(request.partitions.len()).await;
     let basis = match Basis::find(shard, context, &request, &body) {
         Ok(basis) => basis,
         Err(code) => {
             context.connection.fetch.replace(request);
-            return whole_error(shard, context, code);
+            return whole_error(shard, context, code).await;
         }
     };
     let limits = Limits::of(shard, &request, basis.wanted());
     context.connection.fetch.replace(request);
     let parts = collect(shard, &limits, basis.wanted(), context.version).await;
-    respond(shard, context, basis, parts)
+    respond(shard, context, basis, parts).await
 }
 
-fn whole_error(shard: &Rc<Shard>, context: &Context<'_>, code: ErrorCode) -> Result<Answer, Closed> {
+/// Gives others a turn after work on so many partitions, if those are many.
+async fn breathe(partitions: usize) {
+    if partitions >= PARTITIONS_AT_ONCE {
+        yield_now().await;
+    }
+}
+
+async fn whole_error(shard: &Rc<Shard>, context: &Context<'_>, code: ErrorCode) -> Result<Answer, Closed> {
     shard.metrics.failed(ApiKey::Fetch, code);
-    Ok(encode(shard, context, code, 0, &[], Vec::new(), |_, _| false))
+    Ok(encode(shard, context, code, 0, &[], Vec::new(), |_, _| false).await)
 }
 
 /// What is fetched, and what of it is told.
@@ -265,8 +275,15 @@ type Reading = Pin<Box<dyn Future<Output = Parts>>>;
 
 /// Reads what is wanted, waiting until there is enough or it is time.
 async fn collect(shard: &Rc<Shard>, limits: &Limits, wanted: &[Wanted], version: i16) -> Vec<Part> {
+    breathe(wanted.len()).await;
     let mut parts: Vec<Part> = vec![Part::default(); wanted.len()];
-    let asks = ask(shard, wanted, version, &mut parts);
+    breathe(wanted.len()).await;
+    let mut owners: Vec<(ShardId, Vec<Ask>)> = Vec::new();
+    for (turn, some) in wanted.chunks(PARTITIONS_AT_ONCE).enumerate() {
+        ask(shard, some, turn * PARTITIONS_AT_ONCE, version, &mut parts, &mut owners);
+        breathe(some.len()).await;
+    }
+    let asks: Vec<(ShardId, Arc<[Ask]>)> = owners.into_iter().map(|(owner, asks)| (owner, asks.into())).collect();
     // What is read is counted before it is there, so that many fetches at once cannot go beyond memory.
     let (bytes_max, mut counted) = shard.answer_memory.for_fetch(limits.bytes_max);
     let limits = Limits { bytes_max, bytes_min: limits.bytes_min.min(bytes_max), ..*limits };
@@ -357,11 +374,17 @@ async fn wait(shard: &Rc<Shard>, asks: &[Ask], seen: &[Offset], isolation: Isola
     waiter.woken().await;
 }
 
-/// Finds the owners; what cannot be read at all is put into `parts`.
-fn ask(shard: &Shard, wanted: &[Wanted], version: i16, parts: &mut [Part]) -> Vec<(ShardId, Arc<[Ask]>)> {
+/// Finds the owners of some partitions, the first of them at place `first`; what cannot be read at all is put into `parts`.
+fn ask(
+    shard: &Shard,
+    wanted: &[Wanted],
+    first: usize,
+    version: i16,
+    parts: &mut [Part],
+    owners: &mut Vec<(ShardId, Vec<Ask>)>,
+) {
     let image = shard.image.borrow();
-    let mut owners: Vec<(ShardId, Vec<Ask>)> = Vec::new();
-    for (place, wanted) in wanted.iter().enumerate() {
+    for (place, wanted) in (first..).zip(wanted) {
         let key = match resolve(&image, wanted, version) {
             Ok(key) => key,
             Err(code) => {
@@ -384,7 +407,6 @@ fn ask(shard: &Shard, wanted: &[Wanted], version: i16, parts: &mut [Part]) -> Ve
             None => owners.push((owner, vec![ask])),
         }
     }
-    owners.into_iter().map(|(owner, asks)| (owner, asks.into())).collect()
 }
 
 fn resolve(image: &Image, wanted: &Wanted, version: i16) -> Result<TopicPartition, ErrorCode> {
@@ -404,11 +426,14 @@ async fn read(shard: &Rc<Shard>, asks: &[Ask], limits: &Limits) -> Parts {
     let mut left = limits.bytes_max;
     let mut any = false;
     let mut parts = Vec::with_capacity(asks.len());
-    for ask in asks {
-        let part = read_one(shard, ask, limits, left, !any).await;
-        any |= part.bytes > 0;
-        left = left.saturating_sub(part.bytes);
-        parts.push((ask.place, part));
+    for some in asks.chunks(PARTITIONS_AT_ONCE) {
+        for ask in some {
+            let part = read_one(shard, ask, limits, left, !any).await;
+            any |= part.bytes > 0;
+            left = left.saturating_sub(part.bytes);
+            parts.push((ask.place, part));
+        }
+        breathe(some.len()).await;
     }
     parts
 }
@@ -476,14 +501,14 @@ fn trim(parts: &mut [Part], bytes_max: usize) {
 }
 
 /// Writes the answer and puts the session back.
-fn respond(shard: &Rc<Shard>, context: &Context<'_>, basis: Basis, parts: Vec<Part>) -> Result<Answer, Closed> {
+async fn respond(shard: &Rc<Shard>, context: &Context<'_>, basis: Basis, parts: Vec<Part>) -> Result<Answer, Closed> {
     let told = |part: &Part| Told {
         high_watermark: part.high_watermark,
         last_stable: part.last_stable,
         log_start: part.log_start,
     };
     match basis {
-        Basis::Plain(wanted) => Ok(encode(shard, context, ErrorCode::None, 0, &wanted, parts, |_, _| true)),
+        Basis::Plain(wanted) => Ok(encode(shard, context, ErrorCode::None, 0, &wanted, parts, |_, _| true).await),
         Basis::Opening(mut wanted) => {
             for (wanted, part) in wanted.iter_mut().zip(&parts) {
                 wanted.told = (part.code == 0).then(|| told(part));
@@ -497,7 +522,8 @@ fn respond(shard: &Rc<Shard>, context: &Context<'_>, basis: Basis, parts: Vec<Pa
             } else {
                 shard.sessions.open(wanted.clone(), by_id, context.received, each, shards)
             };
-            Ok(encode(shard, context, ErrorCode::None, id, &wanted, parts, |_, _| true))
+            breathe(wanted.len()).await;
+            Ok(encode(shard, context, ErrorCode::None, id, &wanted, parts, |_, _| true).await)
         }
         Basis::Session(id, mut session) => {
             let news: Vec<bool> = session
@@ -512,7 +538,8 @@ fn respond(shard: &Rc<Shard>, context: &Context<'_>, basis: Basis, parts: Vec<Pa
             for (wanted, part) in session.wanted.iter_mut().zip(&parts) {
                 wanted.told = (part.code == 0).then(|| told(part));
             }
-            let answer = encode(shard, context, ErrorCode::None, id, &session.wanted, parts, |place, _| news[place]);
+            let told = |place: usize, _: &Part| news[place];
+            let answer = encode(shard, context, ErrorCode::None, id, &session.wanted, parts, told).await;
             session.rotate(&served);
             shard.sessions.put(id, session, monotonic());
             Ok(answer)
@@ -536,7 +563,7 @@ impl Session {
 }
 
 /// Writes a frame around the records of the partitions that `told` picks.
-fn encode(
+async fn encode(
     shard: &Rc<Shard>,
     context: &Context<'_>,
     code: ErrorCode,
@@ -555,8 +582,11 @@ fn encode(
     for group in groups {
         let topic = &wanted[group[0]];
         writer.topic(TopicRef { name: &topic.name, id: topic.id }, group.len());
-        for place in group {
-            write_part(&mut writer, wanted[*place].asked.index, &parts[*place]);
+        for some in group.chunks(PARTITIONS_AT_ONCE) {
+            for place in some {
+                write_part(&mut writer, wanted[*place].asked.index, &parts[*place]);
+            }
+            breathe(some.len()).await;
         }
     }
     let records = writer.finish(&[]);
