@@ -182,6 +182,11 @@ impl Window {
             Err(_) if log.limit_of(spot.segment).is_none() => return Err(log.gone(spot.segment)),
             Err(error) => return Err(error),
         };
+        if log.limit_of(spot.segment).is_none() {
+            // Deleted before the file was opened: its path may lead to another log's by now.
+            log.store.open.close(log.key, spot.segment);
+            return Err(log.gone(spot.segment));
+        }
         let buffer = AlignedBuffer::new(len);
         let (count, buffer) = file.read_at(buffer, len.next_multiple_of(BLOCK), from).await;
         let count = count.map_err(StorageError::io(&path, "read"))?;

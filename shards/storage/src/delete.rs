@@ -95,6 +95,8 @@ impl Log {
         log.state.borrow_mut().cut_epochs(start);
         loop {
             undisturbed(log, async {
+                // Deleted meanwhile: its folder's name may be another log's by now.
+                log.in_use()?;
                 let gone = log.state.borrow_mut().take_segments_below(start, growing);
                 for segment in gone {
                     log.remove_segment(segment.base).await?;
@@ -135,6 +137,10 @@ impl LogCore {
             // The checkpoint of a clean stop may be written already.
             return Err(StorageError::Stopped);
         }
+        self.in_use()
+    }
+
+    fn in_use(&self) -> Result<(), StorageError> {
         self.state.borrow().out_of_use().map_or(Ok(()), Err)
     }
 

@@ -48,6 +48,9 @@ impl<'a> Examination<'a> {
     pub(super) async fn run(mut self) -> Result<LogImage, StorageError> {
         let files = Listing::read(self.folder).await?;
         if !self.marked && files.are_untouched(&self.known) {
+            if files.has_snapshots_behind(self.known.end) {
+                self.make_durable(&files, self.known.end).await?;
+            }
             return Ok(self.known);
         }
         let losses = self.report.losses.len();
@@ -246,6 +249,11 @@ impl Listing {
         let padded = |last: &Segment| last.bytes.is_multiple_of(BLOCK as u64);
         let last = known.segments.last().filter(|last| !padded(last));
         last.is_some_and(|last| self.bytes_of(last.base) == last.bytes) && there.eq(self.bases.iter().copied())
+    }
+
+    /// Whether there are producers' states of records that never became durable: of segments that were begun and lost.
+    fn has_snapshots_behind(&self, end: Offset) -> bool {
+        self.snapshots.last().is_some_and(|newest| *newest > end)
     }
 
     /// Whether the segments that the checkpoint knows are there, but those whose removal had begun.

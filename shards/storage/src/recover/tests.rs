@@ -1,11 +1,15 @@
 use std::fs::OpenOptions;
+use std::future::poll_fn;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::task::Poll;
 
 use ottla_reactor::{Class, spawn};
-use ottla_units::Offset;
+use ottla_units::{Offset, PartitionIndex, TopicId, TopicPartition};
 
 use crate::store::tests::{append, batch, config, offsets, produce, spec};
+use crate::write_out::{Finish, write_out};
 use crate::*;
 
 const STRICT: RecoverOptions = RecoverOptions { accept_loss: false };
@@ -179,6 +183,22 @@ fn folders_of_nobody_are_set_aside_and_deleted_ones_removed() {
     assert!(names.contains(&"orders-0".to_owned()) && names.len() == 3);
 }
 
+/// A segment that was begun puts down the producers' state for its first offset; a crash may take the records before that.
+#[test]
+fn a_producers_state_of_records_that_are_gone_goes_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let snapshot = folder.path().join("topics/orders-0/00000000000000000029.snapshot");
+    life(folder.path(), STRICT, true, async |store, log| append_durably(store, log, 20).await).unwrap();
+    // A life that crashes before anything of it is durable, but for that file.
+    life(folder.path(), STRICT, false, async |_, _| std::fs::write(&snapshot, "of another life").unwrap()).unwrap();
+    life(folder.path(), STRICT, false, async |store, log| {
+        assert!(!snapshot.exists());
+        append_durably(store, log, 20).await;
+    })
+    .unwrap();
+    life(folder.path(), STRICT, false, async |_, log| assert_eq!(log.snapshot(), None)).unwrap();
+}
+
 #[test]
 fn deleting_leaves_nothing_and_the_log_says_so() {
     let folder = tempfile::tempdir().unwrap();
@@ -189,6 +209,30 @@ fn deleting_leaves_nothing_and_the_log_says_so() {
         let request = ReadRequest { from: Offset::ZERO, upto: Offset::new(1), bytes_max: 1, at_least_one: true };
         assert!(matches!(log.read(request), Err(StorageError::Deleted)));
         assert_eq!(std::fs::read_dir(folder.path().join("topics")).unwrap().count(), 0);
+    })
+    .unwrap();
+}
+
+#[test]
+fn removing_the_oldest_records_of_a_deleted_log_spares_the_next_one_of_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    life(folder.path(), STRICT, false, async |store, log| {
+        log.set_settings(LogSettings { segment_bytes: 20_000, ..LogSettings::default() });
+        append_durably(store, log, 200).await;
+        write_out(&log.0, Finish::No).await.unwrap();
+        let mut trim = pin!(log.advance_start(Offset::new(150)));
+        poll_fn(|context| {
+            assert!(trim.as_mut().poll(context).is_pending());
+            Poll::Ready(())
+        })
+        .await;
+        store.delete_log(log.key()).await.unwrap();
+        let key = TopicPartition::new(TopicId::from_bytes([8; 16]), PartitionIndex::new(0));
+        let next = store.open_log(&LogSpec { key, ..spec(0) }, None, LogSettings::default());
+        append_durably(store, &next, 200).await;
+        write_out(&next.0, Finish::No).await.unwrap();
+        assert!(matches!(trim.await, Err(StorageError::Deleted)));
+        assert!(folder.path().join("topics/orders-0/00000000000000000000.log").exists());
     })
     .unwrap();
 }
