@@ -15,6 +15,8 @@ pub enum Planted {
     SegmentUnflushed,
     /// The checksum of a batch is not looked at when a segment's end is scanned.
     BatchUnchecked,
+    /// The checksum of a journal's frame is not looked at.
+    FrameUnchecked,
 }
 
 #[cfg(feature = "planted-faults")]
@@ -29,12 +31,13 @@ mod here {
 
     impl Planted {
         /// All of them.
-        pub const ALL: [Planted; 5] = [
+        pub const ALL: [Planted; 6] = [
             Planted::FrameUnflushed,
             Planted::TrimmedEarly,
             Planted::FolderUnflushed,
             Planted::SegmentUnflushed,
             Planted::BatchUnchecked,
+            Planted::FrameUnchecked,
         ];
 
         /// From now on this is done wrong on this thread, and nothing else.

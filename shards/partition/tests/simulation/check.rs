@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ottla_batch::Batch;
 use ottla_reactor::{simulation, wall_clock};
 use ottla_storage::{
-    INDEX_ENTRY_BYTES, IndexEntry, ReadRequest, SegmentFile, StorageError, TIME_ENTRY_BYTES, TimeEntry,
+    INDEX_ENTRY_BYTES, IndexEntry, ReadRequest, Records, SegmentFile, StorageError, TIME_ENTRY_BYTES, TimeEntry,
 };
 use ottla_units::{LeaderEpoch, Offset, Timestamp};
 
@@ -145,9 +145,16 @@ async fn look_up(broker: &Broker, host: &Host, expected: &Expected) -> Result<()
     let request =
         ReadRequest { from: Offset::new(from), upto: log.end(), bytes_max: run.below(20_000), at_least_one: true };
     let records = log.read(request)?.records().await?;
-    let found: Vec<u8> = records.slices.iter().flat_map(|slice| slice.iter().copied()).collect();
+    let found = bytes_of(&records);
     same_as_sent(&name, from, &found, expected, run.trouble == Trouble::Rot);
     Ok(())
+}
+
+/// What was read, in one piece.
+pub(crate) fn bytes_of(records: &Records) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(records.bytes);
+    records.slices.iter().for_each(|slice| bytes.extend_from_slice(slice));
+    bytes
 }
 
 /// Whether what was read from an offset on is what was sent.

@@ -18,7 +18,7 @@ use crate::seed::{End, Phase, Run, Trouble};
 use crate::{check, work};
 
 /// The data folder.
-const DATA: &str = "/data";
+pub(crate) const DATA: &str = "/data";
 /// Shards at most.
 const SHARDS_MAX: usize = 3;
 /// Clients at once, at most.

@@ -8,14 +8,15 @@ use ottla_storage::inspect::{self, EntryContent, FrameFound, Journal, Mark};
 use ottla_units::TopicPartition;
 
 use crate::coverage::Path;
+use crate::life::DATA;
 use crate::seed::Run;
 
 /// Where journals lie.
-const JOURNALS: &str = "/data/journal";
+pub(crate) const JOURNALS: &str = "/data/journal";
 
 /// Changes a bit of some file, or makes a sector unreadable.
 pub(crate) fn strike(run: &Run) {
-    let files = run.disk.files("/data");
+    let files = run.disk.files(DATA);
     if files.is_empty() {
         return;
     }

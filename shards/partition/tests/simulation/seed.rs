@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use ottla_reactor::simulation::{self, Disk, DiskCounters, Ended, Faults, Kept, Random};
+use ottla_reactor::simulation::{self, Disk, DiskCounters, Ended, Faults, Kept, Random, Within};
 use ottla_storage::StorageError;
 
 use crate::coverage::{Coverage, Path};
@@ -42,6 +42,8 @@ pub(crate) struct Run {
     pub(crate) trouble: Trouble,
     pub(crate) phase: Cell<Phase>,
     pub(crate) shards: Cell<usize>,
+    /// Whether batches mostly take more than a sector: a crash tears frames of such.
+    pub(crate) long_batches: bool,
     /// Whether something changed on the disk that nobody can tell from a crash: then less than was promised may be there.
     pub(crate) doubtful: Cell<bool>,
     pub(crate) disk: Disk,
@@ -118,6 +120,7 @@ fn play(seed: u64, traced: bool) -> Rc<Run> {
     disk.note(|| format!("== seed {seed}, trouble: {trouble:?}"));
     let topics = 1 + random.below(4);
     let lives = 2 + random.below(3);
+    let long_batches = random.chance(40);
     let run = Rc::new(Run {
         random: RefCell::new(random),
         model: RefCell::new(Model::new(topics)),
@@ -125,6 +128,7 @@ fn play(seed: u64, traced: bool) -> Rc<Run> {
         trouble,
         phase: Cell::new(Phase::Recovery),
         shards: Cell::new(0),
+        long_batches,
         doubtful: Cell::new(false),
         disk,
     });
@@ -143,7 +147,12 @@ fn live(run: &Rc<Run>, number: usize, last: bool) {
         _ => None,
     };
     prepare_disk(run, last);
-    run.disk.crash_after(crash_after.filter(|_| !last).map(|operations| operations as u64));
+    let within = match run.below(10) {
+        0..3 => Within::WriteBelow(life::DATA),
+        3..6 => Within::WriteBelow(rot::JOURNALS),
+        _ => Within::Anything,
+    };
+    run.disk.crash_after(crash_after.filter(|_| !last).map(|operations| operations as u64), within);
     run.phase.set(Phase::Recovery);
     run.disk.note(|| format!("== life {number}: {}", if last { "the last look" } else { "works" }));
     let seed = run.random.borrow_mut().number();

@@ -9,11 +9,11 @@ use ottla_reactor::{Class, Task, simulation, sleep, spawn, wall_clock, yield_now
 use ottla_storage::{ReadRequest, StorageError, Ticket};
 use ottla_units::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
 
-use crate::check::same_as_sent;
+use crate::check::{bytes_of, same_as_sent};
 use crate::coverage::Path;
 use crate::life::{Broker, Host, log_settings};
 use crate::model::{Request, Sent};
-use crate::seed::Trouble;
+use crate::seed::{Run, Trouble};
 
 /// Steps of one client.
 const STEPS_MAX: usize = 30;
@@ -153,13 +153,7 @@ async fn produce(broker: &Broker, host: &Host, count: usize) -> Result<(), Stora
     let before = host.partition.store().latest_ticket();
     for _ in 0..count {
         let idempotent = run.chance(60);
-        let size = match run.below(20) {
-            0..14 => 1 + run.below(300),
-            14..18 => 300 + run.below(2_000),
-            18 => 3_000 + run.below(3_000),
-            _ => 5_000 + run.below(20_000),
-        };
-        match append(broker, host, idempotent, size).await? {
+        match append(broker, host, idempotent, size_of_batch(run)).await? {
             Some(appended) => last = Some(appended),
             None => return Ok(()),
         }
@@ -167,6 +161,16 @@ async fn produce(broker: &Broker, host: &Host, count: usize) -> Result<(), Stora
     let Some((ticket, next)) = last else { return Ok(()) };
     run.hit_if(Path::Shared, count > 1 && before != ticket);
     acknowledge(broker, host, ticket, next).await
+}
+
+fn size_of_batch(run: &Run) -> usize {
+    match run.below(20) {
+        0..14 if run.long_batches => 300 + run.below(3_000),
+        0..14 => 1 + run.below(300),
+        14..18 => 300 + run.below(2_000),
+        18 => 3_000 + run.below(3_000),
+        _ => 5_000 + run.below(20_000),
+    }
 }
 
 /// Waits for an append, or not, and notes what that promises.
@@ -316,7 +320,7 @@ async fn read(broker: &Broker, host: &Host) -> Result<(), StorageError> {
         Err(StorageError::OutOfRange { .. }) if log.start().get() > from => return Ok(()),
         Err(error) => return Err(error),
     };
-    let found: Vec<u8> = records.slices.iter().flat_map(|slice| slice.iter().copied()).collect();
+    let found = bytes_of(&records);
     if let Some(expected) = run.model.borrow_mut().log(host.spec.key)
         && from < upto.get()
     {

@@ -27,6 +27,16 @@ pub struct Faults {
     pub misdirected_writes: u32,
 }
 
+/// In the course of what a crash comes.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Within {
+    /// Any operation.
+    #[default]
+    Anything,
+    /// A write to a file below this folder, which it may tear.
+    WriteBelow(&'static str),
+}
+
 /// What a disk has done since it was made.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct DiskCounters {
@@ -68,6 +78,7 @@ pub(super) struct State {
     pub(super) counters: DiskCounters,
     /// Operations until the crash.
     pub(super) countdown: Option<u64>,
+    pub(super) within: Within,
     pub(super) capacity: u64,
     pub(super) used: u64,
     /// Numbers changes of names, in the order in which they were made.
@@ -106,6 +117,7 @@ impl Disk {
             faults: Faults::default(),
             counters: DiskCounters::default(),
             countdown: None,
+            within: Within::Anything,
             capacity,
             used: 0,
             changes: 0,
@@ -118,9 +130,10 @@ impl Disk {
         work(&mut self.0.borrow_mut())
     }
 
-    /// The disk crashes in the course of the `operations`th operation from now; `None`: not at all.
-    pub fn crash_after(&self, operations: Option<u64>) {
-        self.with(|state| state.countdown = operations);
+    /// The disk crashes in the course of the `operations`th operation from now, or of the next one after it that is what
+    /// `within` says; `None`: not at all.
+    pub fn crash_after(&self, operations: Option<u64>, within: Within) {
+        self.with(|state| (state.countdown, state.within) = (operations, within));
     }
 
     /// What goes wrong from now on.
@@ -236,6 +249,24 @@ impl State {
         match &mut self.inode_mut(inode)?.content {
             Content::Folder(folder) => Ok(folder),
             Content::File(_) => Err(os_error(libc::ENOTDIR)),
+        }
+    }
+
+    /// Counts an operation, which may be a write to a file; whether the crash comes in its course.
+    pub(super) fn reaches_crash(&mut self, written: Option<usize>) -> bool {
+        match &mut self.countdown {
+            Some(0) => {}
+            Some(left) => {
+                *left -= 1;
+                return false;
+            }
+            None => return false,
+        }
+        match self.within {
+            Within::Anything => true,
+            Within::WriteBelow(folder) => {
+                written.and_then(|inode| self.inode(inode).ok()).is_some_and(|inode| inode.path.starts_with(folder))
+            }
         }
     }
 

@@ -90,11 +90,11 @@ impl FileData {
         self.now.copy_out(at, out);
     }
 
-    fn write(&mut self, at: u64, bytes: &[u8]) {
-        self.now.put(at, bytes);
-        self.pending.push(Pending::Write { at, bytes: bytes.to_vec(), forsaken: false });
+    fn write(&mut self, at: u64, bytes: Vec<u8>) {
+        self.now.put(at, &bytes);
         self.heal(at, bytes.len());
         let end = at + bytes.len() as u64;
+        self.pending.push(Pending::Write { at, bytes, forsaken: false });
         if end > self.now.size {
             self.now.size = end;
             self.pending.push(Pending::Size(end));
@@ -204,19 +204,38 @@ impl FileData {
     }
 }
 
+/// Which sectors of a write a crash keeps.
+enum Surviving {
+    /// Each so many times in a hundred.
+    Percent(usize),
+    /// The first ones: a disk that writes in order.
+    First(usize),
+}
+
+impl Surviving {
+    fn of(share: Share, sectors: usize, random: &mut Random) -> Surviving {
+        match share {
+            Share::Nothing => Surviving::Percent(0),
+            Share::Everything => Surviving::Percent(100),
+            Share::Some if random.chance(25) => Surviving::First(random.below(sectors + 1)),
+            Share::Some => Surviving::Percent([0, 0, 10, 50, 90, 100][random.below(6)]),
+        }
+    }
+}
+
 /// Keeps some sectors of a write; says how many, of how many.
 fn keep_sectors(image: &mut Image, at: u64, bytes: &[u8], share: Share, random: &mut Random) -> (usize, usize) {
-    let percent = match share {
-        Share::Nothing => return (0, 1),
-        Share::Everything => 100,
-        Share::Some => [0, 0, 10, 50, 90, 100][random.below(6)],
-    };
-    let (mut kept, mut all) = (0, 0);
-    let mut from = 0;
-    while from < bytes.len() {
+    let sector = SECTOR as u64;
+    let all = ((at + bytes.len() as u64).div_ceil(sector) - at / sector) as usize;
+    let keep = Surviving::of(share, all, random);
+    let (mut kept, mut from) = (0, 0);
+    for i in 0..all {
         let to = bytes.len().min(from + SECTOR - (at as usize + from) % SECTOR);
-        all += 1;
-        if random.chance(percent) {
+        let stays = match keep {
+            Surviving::Percent(percent) => random.chance(percent),
+            Surviving::First(count) => i < count,
+        };
+        if stays {
             image.put(at + from as u64, &bytes[from..to]);
             kept += 1;
         }
@@ -253,24 +272,25 @@ impl State {
     }
 
     /// Writes `bytes`; durably, if asked.
-    pub(super) fn write(&mut self, inode: usize, at: u64, bytes: &[u8], durably: bool) -> io::Result<usize> {
+    pub(super) fn write(&mut self, inode: usize, at: u64, mut bytes: Vec<u8>, durably: bool) -> io::Result<usize> {
+        let count = bytes.len();
         self.counters.writes += 1;
-        self.reserve(inode, at + bytes.len() as u64)?;
+        self.reserve(inode, at + count as u64)?;
         let manner = if durably { "durably" } else { "unflushed" };
         if self.strikes(self.faults.write_errors) {
             self.counters.errors += 1;
-            self.say(inode, || format!("write {at}+{} fails", bytes.len()));
-            let part = self.random.below(bytes.len() / SECTOR + 1) * SECTOR;
-            self.file_mut(inode)?.write(at, &bytes[..part.min(bytes.len())]);
+            self.say(inode, || format!("write {at}+{count} fails"));
+            let part = self.random.below(count / SECTOR + 1) * SECTOR;
+            bytes.truncate(part);
+            self.file_mut(inode)?.write(at, bytes);
             return Err(os_error(libc::EIO));
         }
         if self.strikes(self.faults.lost_writes) {
             self.counters.silent_faults += 1;
-            self.say(inode, || format!("write {at}+{} is lost", bytes.len()));
-            let end = at + bytes.len() as u64;
+            self.say(inode, || format!("write {at}+{count} is lost"));
             let file = self.file_mut(inode)?;
-            file.resize(file.size().max(end));
-            return Ok(bytes.len());
+            file.resize(file.size().max(at + count as u64));
+            return Ok(count);
         }
         let mut place = at;
         if self.strikes(self.faults.misdirected_writes) {
@@ -278,13 +298,13 @@ impl State {
             place = self.random.below(blocks as usize) as u64 * BLOCK as u64;
             self.counters.silent_faults += u64::from(place != at);
         }
-        self.say(inode, || format!("write {place}+{} {manner}", bytes.len()));
+        self.say(inode, || format!("write {place}+{count} {manner}"));
         let file = self.file_mut(inode)?;
         file.write(place, bytes);
         if durably {
-            file.flush_range(place, bytes.len() as u64);
+            file.flush_range(place, count as u64);
         }
-        Ok(bytes.len())
+        Ok(count)
     }
 
     /// Takes space for a file that is to reach up to `end`.

@@ -17,7 +17,7 @@ mod operation;
 mod random;
 
 pub use crash::Kept;
-pub use disk::{Disk, DiskCounters, Faults};
+pub use disk::{Disk, DiskCounters, Faults, Within};
 pub use executor::{Ended, note, run};
 pub use random::Random;
 

@@ -57,8 +57,8 @@ impl Work {
         match self {
             Work::Open(path, how) => state.open(&path, how),
             Work::Write { inode, at, data, durably } => match data {
-                Data::Then(bytes) => state.write(inode, at, &bytes, durably),
-                Data::Now(blocks) => state.write(inode, at, blocks.bytes(), durably),
+                Data::Then(bytes) => state.write(inode, at, bytes, durably),
+                Data::Now(blocks) => state.write(inode, at, blocks.bytes().to_vec(), durably),
             },
             Work::Flush(inode) => state.flush(inode).map(|()| 0),
             Work::Allocate { inode, end, keep_size } => state.allocate(inode, end, keep_size).map(|()| 0),
@@ -107,7 +107,7 @@ impl Future for Operation {
             *flight.waker.borrow_mut() = Some(context.waker().clone());
             return Poll::Pending;
         }
-        if world.crashed.get() || world.reaches_crash() {
+        if world.crashed.get() || world.reaches_crash(self.work.as_ref()) {
             return Poll::Pending;
         }
         match self.work.take() {
@@ -133,15 +133,12 @@ impl Drop for Operation {
 
 impl World {
     /// Counts an operation; whether the crash comes in its course.
-    fn reaches_crash(&self) -> bool {
-        let now = self.disk.with(|state| match &mut state.countdown {
-            Some(0) => true,
-            Some(left) => {
-                *left -= 1;
-                false
-            }
-            None => false,
-        });
+    fn reaches_crash(&self, work: Option<&Work>) -> bool {
+        let written = match work {
+            Some(Work::Write { inode, .. }) => Some(*inode),
+            _ => None,
+        };
+        let now = self.disk.with(|state| state.reaches_crash(written));
         if now {
             self.crashed.set(true);
         }
