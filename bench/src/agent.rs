@@ -3,7 +3,7 @@
 //! A message is its length (four bytes, big-endian) and JSON. Each agent gets its part of producers, consumers, partitions and
 //! of the schedule, runs the workload on topics of its own, and waits at each stage until all are ready.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -15,6 +15,7 @@ use crate::connection::resolve;
 use crate::error::{BenchError, During, Result};
 use crate::kinds;
 use crate::limits::Limits;
+use crate::measure::add_counts;
 use crate::result::{FORMAT, RunResult, Second, Stage};
 use crate::spec::{Spec, check};
 use crate::stage::{Control, Moment, Target};
@@ -100,9 +101,7 @@ pub fn serve(listen: &str, stop: &Arc<AtomicBool>, mut tell: impl FnMut(&str)) -
                     Err(why) => tell(&format!("not done: {why}")),
                 }
             }
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                std::thread::sleep(Duration::from_millis(50))
-            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::sleep(Duration::from_millis(50)),
             Err(error) => return Err(error.into()),
         }
     }
@@ -398,7 +397,10 @@ fn await_report(socket: &mut TcpStream) -> Result<Option<Report>> {
             socket.set_read_timeout(Some(Duration::from_millis(200)))?;
             report.map(Some)
         }
-        Err(error) if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => Ok(None),
+        // Interrupted: this process was stopped for a while, and goes on.
+        Err(error) if [ErrorKind::WouldBlock, ErrorKind::TimedOut, ErrorKind::Interrupted].contains(&error.kind()) => {
+            Ok(None)
+        }
         Err(error) => Err(error.into()),
     }
 }
@@ -435,9 +437,10 @@ fn merge_stage(stage: &mut Stage, other: &Stage) -> Result<()> {
     stage.away_seconds += other.away_seconds;
     stage.shed += other.shed;
     stage.scale = stage.scale.zip(other.scale).map(|(a, b)| a + b);
-    for (code, count) in &other.errors {
-        *stage.errors.entry(*code).or_default() += count;
-    }
+    stage.late += other.late;
+    stage.late_seconds = stage.late_seconds.max(other.late_seconds);
+    add_counts(&mut stage.errors, &other.errors);
+    add_counts(&mut stage.postponed, &other.postponed);
     for latency in &other.latency {
         match stage.latency.iter_mut().find(|own| own.what == latency.what) {
             Some(own) => own.add(latency)?,

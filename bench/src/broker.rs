@@ -2,8 +2,10 @@
 
 use std::fs::OpenOptions;
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -25,6 +27,19 @@ pub struct BrokerCommand {
     pub addr: SocketAddr,
     /// Where its output goes, appended.
     pub log: PathBuf,
+    /// In a process group of its own, which a Ctrl-C does not reach: it serves until this program ends it.
+    pub apart: bool,
+}
+
+/// Brokers in groups of their own.
+static APART: Mutex<Vec<u32>> = Mutex::new(Vec::new());
+
+/// Kills brokers that a Ctrl-C does not reach: this program is about to end without stopping them.
+pub fn kill_all() {
+    let Ok(pids) = APART.lock() else { return };
+    for pid in pids.iter().filter_map(|pid| Pid::from_raw(*pid as i32)) {
+        let _ = kill_process(pid, Signal::KILL);
+    }
 }
 
 impl BrokerCommand {
@@ -42,7 +57,11 @@ impl BrokerCommand {
         let log = log.during(|| format!("open {}", self.log.display()))?;
         let errors = log.try_clone().during(|| "duplicate a descriptor".to_owned())?;
         let started = Instant::now();
-        let child = Command::new(program)
+        let mut command = Command::new(program);
+        if self.apart {
+            command.process_group(0);
+        }
+        let child = command
             .args(arguments)
             .args(more)
             .stdin(Stdio::null())
@@ -50,6 +69,11 @@ impl BrokerCommand {
             .stderr(errors)
             .spawn()
             .during(|| format!("start {program}"))?;
+        if self.apart
+            && let Ok(mut pids) = APART.lock()
+        {
+            pids.push(child.id());
+        }
         Ok(RunningBroker { child, started, addr: self.addr, log: self.log.clone() })
     }
 }
@@ -137,5 +161,8 @@ impl Drop for RunningBroker {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if let Ok(mut pids) = APART.lock() {
+            pids.retain(|pid| *pid != self.child.id());
+        }
     }
 }

@@ -11,8 +11,8 @@ use crate::error::{BenchError, During, Result};
 use crate::frames::{self, RESPONSE_BYTES_MAX};
 use crate::source::{SocketSource, Source};
 
-/// How long a control message may take.
-const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a control message may take: longer than what its request asks for.
+const CALL_TIMEOUT: Duration = Duration::from_secs(90);
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 

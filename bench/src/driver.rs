@@ -4,31 +4,38 @@
 //! for a request falls as the broker gets busier.
 
 use std::num::NonZeroU64;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rustix::event::{Timespec, epoll};
 use rustix::fd::OwnedFd;
 
-use crate::error::{BenchError, Result};
+use crate::error::{BenchError, Result, error_name};
 use crate::measure::{Phase, Sampler};
 use crate::pipeline::{Away, Pipeline};
 use crate::prepared::Share;
 use crate::random::Random;
+use crate::reader::Meeting;
 use crate::schedule::Schedule;
 use crate::verifier::Ledger;
 
 /// How long answers in flight may take once the load has stopped.
 const DRAIN_NS: u64 = 30_000_000_000;
+/// The same when somebody is impatient.
+const HURRY_NS: u64 = 500_000_000;
+/// How long partitions may take to accept a first batch.
+const PRIME_NS: u64 = 120_000_000_000;
 /// Longest sleep: the end of the phase is looked for that often.
 const SLEEP_NS: u64 = 20_000_000;
+/// How often the start is looked for.
+const AWAIT: Duration = Duration::from_micros(500);
 /// Events taken at once.
 const EVENTS: usize = 256;
 
 /// What decides when a request leaves.
 #[derive(Clone, Debug)]
 pub enum Loop {
-    /// Open: when it is due.
+    /// Open: when it is due, from the meeting's start on.
     Open(Schedule),
     /// Closed: when an answer makes room, so many to each partition at most.
     Closed {
@@ -100,55 +107,84 @@ impl Order {
     }
 }
 
-/// *Lives on: one load thread. Talks by: the phase, the sampler's channel.*
+/// What a thread is at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Doing {
+    /// Every partition takes a first batch, before the clock runs.
+    Priming,
+    /// The load.
+    Load,
+    /// Answers are waited for.
+    Draining,
+}
+
+/// *Lives on: one load thread. Talks by: the phase, the meeting, the sampler's channel.*
 struct Driver<'a> {
     epoll: OwnedFd,
     pipelines: Vec<Pipeline>,
     order: Order,
     turn: Loop,
+    doing: Doing,
     phase: &'a Phase,
+    meeting: &'a Meeting,
     sampler: Sampler,
     manner: Manner,
+    /// Pipelines without a connection.
     down: usize,
+    /// Some pipeline sends nothing for a while.
+    resting: bool,
     touched: Vec<usize>,
     /// When the next connection is renewed, and which.
     renew: (u64, usize),
 }
 
-/// Runs producers until the phase stops or every partition has got its rounds, then waits for what is in flight.
+/// Lets every partition take a first batch, waits for the meeting's start, then runs producers until the phase stops or every partition
+/// has got its rounds, and waits for what is in flight.
 ///
 /// # Errors
-/// Connections that cannot be opened at first; with `fail_fast` also those lost later. `failed` is set then.
+/// Connections that cannot be opened at first, with `fail_fast` also those lost later; partitions that do not take a first batch. The
+/// meeting has failed then.
 pub fn drive(
     shares: Vec<Share>,
     turn: Loop,
     phase: &Phase,
+    meeting: &Meeting,
     sampler: Sampler,
     manner: Manner,
-    failed: &AtomicBool,
 ) -> Result<Done> {
-    let outcome = Driver::open(shares, turn, phase, sampler, manner).and_then(|driver| driver.run(failed));
+    let again = matches!(turn, Loop::Open(_));
+    let opened = shares.into_iter().map(|share| Pipeline::open(share, again)).collect::<Result<Vec<_>>>();
+    let driver = opened.and_then(|pipelines| Driver::open(pipelines, turn, phase, meeting, sampler, manner));
+    let outcome = driver.and_then(Driver::run);
     if outcome.is_err() {
-        failed.store(true, Ordering::Relaxed);
+        meeting.failed.store(true, Ordering::Relaxed);
     }
     outcome
 }
 
 impl<'a> Driver<'a> {
-    fn open(shares: Vec<Share>, turn: Loop, phase: &'a Phase, sampler: Sampler, manner: Manner) -> Result<Driver<'a>> {
+    fn open(
+        pipelines: Vec<Pipeline>,
+        turn: Loop,
+        phase: &'a Phase,
+        meeting: &'a Meeting,
+        sampler: Sampler,
+        manner: Manner,
+    ) -> Result<Driver<'a>> {
         // The kernel may wake a sleeper 50 µs late unless told otherwise.
         rustix::thread::set_current_timer_slack(NonZeroU64::new(1))?;
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        let pipelines = shares.into_iter().map(Pipeline::open).collect::<Result<Vec<_>>>()?;
         let driver = Driver {
+            epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
             order: Order::of(&pipelines, manner.seed),
-            epoll,
             pipelines,
             turn,
+            doing: Doing::Priming,
             phase,
+            meeting,
             sampler,
             manner,
             down: 0,
+            resting: false,
             touched: Vec::new(),
             renew: (0, 0),
         };
@@ -164,14 +200,19 @@ impl<'a> Driver<'a> {
         Ok(())
     }
 
-    fn run(mut self, failed: &AtomicBool) -> Result<Done> {
-        while !self.phase.stopped() && !failed.load(Ordering::Relaxed) && !self.is_done() {
+    fn run(mut self) -> Result<Done> {
+        self.prime()?;
+        self.meeting.primed.fetch_add(1, Ordering::Relaxed);
+        self.await_start();
+        self.doing = Doing::Load;
+        (0..self.pipelines.len()).try_for_each(|at| self.push(at))?;
+        while !self.over() && !self.is_done() {
             self.sampler.turn(self.phase)?;
             let wake_ns = self.take_due()?;
             self.trouble()?;
-            self.wait(wake_ns, true)?;
+            self.wait(wake_ns)?;
         }
-        self.drain(failed)?;
+        self.drain()?;
         self.sampler.turn(self.phase)?;
         self.sampler.hand_over()?;
         let now = self.phase.now_ns();
@@ -183,6 +224,55 @@ impl<'a> Driver<'a> {
             done.away.ns += away.ns;
         }
         Ok(done)
+    }
+
+    fn over(&self) -> bool {
+        self.phase.stopped() || self.meeting.failed.load(Ordering::Relaxed)
+    }
+
+    /// A broker that has just made a topic may still elect leaders and make files: figures would tell of that.
+    fn prime(&mut self) -> Result<()> {
+        let deadline = self.phase.now_ns() + PRIME_NS;
+        while !self.over() {
+            for at in 0..self.pipelines.len() {
+                if !self.pipelines[at].is_primed() {
+                    self.push(at)?;
+                }
+            }
+            if self.pipelines.iter().all(|pipeline| pipeline.is_primed() && pipeline.is_idle()) {
+                return Ok(());
+            }
+            let now = self.phase.now_ns();
+            if now > deadline {
+                return Err(self.not_primed());
+            }
+            self.trouble()?;
+            self.wait(now + SLEEP_NS)?;
+        }
+        Ok(())
+    }
+
+    fn not_primed(&mut self) -> BenchError {
+        let lacking = self.pipelines.iter().filter(|pipeline| !pipeline.is_primed()).count();
+        let said =
+            self.sampler.tally().postponed.iter().map(|(code, count)| format!("{count} × {}", error_name(*code)));
+        let said: Vec<String> = said.collect();
+        let said = if said.is_empty() { "no answer".to_owned() } else { said.join(", ") };
+        let what =
+            format!("a first batch taken by each partition; {lacking} producers still wait, the broker said: {said}");
+        BenchError::TimedOut { what }
+    }
+
+    fn await_start(&mut self) {
+        while !self.over() {
+            if let Some(start_ns) = self.meeting.start_ns.get() {
+                if let Loop::Open(schedule) = &mut self.turn {
+                    schedule.begin(*start_ns);
+                }
+                return;
+            }
+            std::thread::sleep(AWAIT);
+        }
     }
 
     fn is_done(&self) -> bool {
@@ -205,8 +295,7 @@ impl<'a> Driver<'a> {
         }
         let wake_ns = schedule.due_ns();
         for at in std::mem::take(&mut self.touched) {
-            let sent = self.pipelines[at].pump(self.phase, self.sampler.tally());
-            self.checked(at, sent)?;
+            self.push(at)?;
         }
         Ok(wake_ns)
     }
@@ -237,6 +326,9 @@ impl<'a> Driver<'a> {
                 self.renew_one()?;
             }
         }
+        if self.resting {
+            self.resume(now)?;
+        }
         if self.down == 0 {
             return Ok(());
         }
@@ -244,6 +336,19 @@ impl<'a> Driver<'a> {
             if self.pipelines[at].socket().is_none() && self.pipelines[at].reopen(now) {
                 self.down -= 1;
                 self.watch(at)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Those that have rested send again.
+    fn resume(&mut self, now: u64) -> Result<()> {
+        self.resting = false;
+        for at in 0..self.pipelines.len() {
+            if self.pipelines[at].rests(now) {
+                self.resting = true;
+            } else {
+                self.push(at)?;
             }
         }
         Ok(())
@@ -260,7 +365,7 @@ impl<'a> Driver<'a> {
     }
 
     /// Sleeps until something comes or the time, and serves what came.
-    fn wait(&mut self, wake_ns: u64, refill: bool) -> Result<()> {
+    fn wait(&mut self, wake_ns: u64) -> Result<()> {
         let sleep = Duration::from_nanos(wake_ns.saturating_sub(self.phase.now_ns()).min(SLEEP_NS));
         let timeout = Timespec { tv_sec: 0, tv_nsec: i64::from(sleep.subsec_nanos()) };
         let mut events =
@@ -273,40 +378,56 @@ impl<'a> Driver<'a> {
         for event in &events[..ready] {
             let (flags, data) = (event.flags, event.data);
             let at = data.u64() as usize;
-            let served = self.serve(at, flags, refill);
+            let served = self.serve(at, flags);
             self.checked(at, served)?;
         }
         Ok(())
     }
 
-    fn serve(&mut self, at: usize, flags: epoll::EventFlags, refill: bool) -> Result<()> {
+    fn serve(&mut self, at: usize, flags: epoll::EventFlags) -> Result<()> {
         let pipeline = &mut self.pipelines[at];
         if pipeline.socket().is_none() {
             return Ok(());
         }
-        let tally = self.sampler.tally();
         if flags.intersects(epoll::EventFlags::IN | epoll::EventFlags::RDHUP | epoll::EventFlags::ERR) {
-            pipeline.receive(self.phase, tally)?;
+            pipeline.receive(self.phase, self.sampler.tally())?;
+            self.resting |= pipeline.rests(self.phase.now_ns());
         }
-        match self.turn {
-            Loop::Closed { rounds } => pipeline.refill(self.phase, if refill { rounds } else { 0 }, tally),
-            Loop::Open(_) => pipeline.pump(self.phase, tally),
+        self.send(at)
+    }
+
+    /// Lets leave what may; trouble of the connection is noted.
+    fn push(&mut self, at: usize) -> Result<()> {
+        let sent = self.send(at);
+        self.checked(at, sent)
+    }
+
+    fn send(&mut self, at: usize) -> Result<()> {
+        let (pipeline, tally) = (&mut self.pipelines[at], self.sampler.tally());
+        match (self.doing, &self.turn) {
+            (Doing::Priming, _) => pipeline.prime(self.phase, tally),
+            (Doing::Draining, Loop::Closed { .. }) => pipeline.refill(self.phase, 0, tally),
+            (Doing::Load, Loop::Closed { rounds }) => pipeline.refill(self.phase, *rounds, tally),
+            (_, Loop::Open(_)) => pipeline.pump(self.phase, tally),
         }
     }
 
     /// Waits for what is due or in flight: in an open loop a batch that was due is sent, however late.
-    fn drain(&mut self, failed: &AtomicBool) -> Result<()> {
-        let deadline = self.phase.now_ns() + DRAIN_NS;
-        while !failed.load(Ordering::Relaxed) && self.pipelines.iter().any(|pipeline| !pipeline.is_idle()) {
+    fn drain(&mut self) -> Result<()> {
+        self.doing = Doing::Draining;
+        let begun = self.phase.now_ns();
+        let failed = |meeting: &Meeting| meeting.failed.load(Ordering::Relaxed);
+        while !failed(self.meeting) && self.pipelines.iter().any(|pipeline| !pipeline.is_idle()) {
             let now = self.phase.now_ns();
-            if now > deadline {
+            let hurry = self.meeting.hurry.load(Ordering::Relaxed);
+            if now > begun + if hurry { HURRY_NS } else { DRAIN_NS } {
                 for pipeline in &mut self.pipelines {
                     pipeline.forget_waiting(self.sampler.tally());
                 }
                 return Ok(());
             }
             self.trouble()?;
-            self.wait(now + SLEEP_NS, false)?;
+            self.wait(now + SLEEP_NS)?;
         }
         Ok(())
     }

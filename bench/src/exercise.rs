@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::batches::{batch_of, wall_clock};
 use crate::broker::{BrokerCommand, RunningBroker};
@@ -57,11 +57,14 @@ pub fn idle(command: &BrokerCommand, start_timeout: Duration, settle: Duration, 
     })
 }
 
+/// What ended a broker whose start is the hardest: everything written since the last start must be found again.
+pub const KILLED: &str = "kill -9 after writing";
+
 /// One start of a broker that holds data.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Start {
     /// What ended the broker before.
-    pub after: &'static str,
+    pub after: String,
     /// From its start to its first answer, in milliseconds.
     pub first_answer_ms: f64,
     /// From its start to the first fetch that brought its record, in milliseconds.
@@ -73,7 +76,7 @@ pub struct Start {
 }
 
 /// What many partitions cost.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Partitions {
     /// How many.
     pub partitions: usize,
@@ -112,7 +115,7 @@ pub fn partitions(
     let stop_ms = ms(stop(&mut broker)?);
     tell(&format!("stopped in {:.1} s", stop_ms / 1000.0));
     let mut starts = Vec::new();
-    for after in ["a clean stop", "kill -9", "kill -9 after writing"] {
+    for after in ["a clean stop", "kill -9", KILLED] {
         broker = command.start(&[])?;
         let start = look_after_start(&mut broker, command.addr, &topics, after, start_timeout)?;
         tell(&format!(
@@ -161,7 +164,7 @@ fn look_after_start(
     broker: &mut RunningBroker,
     addr: SocketAddr,
     topics: &[(String, usize)],
-    after: &'static str,
+    after: &str,
     start_timeout: Duration,
 ) -> Result<Start> {
     let first_answer = broker.await_answer(start_timeout)?;
@@ -173,7 +176,7 @@ fn look_after_start(
     }
     let all_topics = broker.age();
     Ok(Start {
-        after,
+        after: after.to_owned(),
         first_answer_ms: ms(first_answer),
         first_fetch_ms: ms(first_fetch.unwrap_or_default()),
         all_topics_ms: ms(all_topics),

@@ -50,7 +50,10 @@ pub mod stage;
 
 // More than one run: a rate searched for, brokers compared, several machines.
 pub mod agent;
+pub mod allotment;
 pub mod compare;
+pub mod comparison;
+pub mod goals;
 pub mod noise;
 pub mod search;
 
@@ -63,4 +66,5 @@ pub mod cli;
 // Proof: a broker's process, and what it must keep through a crash.
 pub mod broker;
 pub mod exercise;
+pub mod own;
 pub mod verify;

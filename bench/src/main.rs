@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use ottla_bench::cli::{Bench, Trouble};
+use ottla_bench::cli::Bench;
 
 #[derive(Debug, Parser)]
 #[command(name = "ottla-bench", version, max_term_width = 110)]
@@ -18,7 +18,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(trouble) => {
             eprintln!("error: {trouble}");
-            if matches!(trouble, Trouble::Usage(_)) { ExitCode::from(2) } else { ExitCode::FAILURE }
+            ExitCode::from(trouble.status())
         }
     }
 }

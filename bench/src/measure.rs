@@ -109,6 +109,10 @@ pub struct Tally {
     pub wire: (u64, u64),
     /// Partitions answered with an error, by Kafka's code, warm-up included.
     pub errors: BTreeMap<i16, u64>,
+    /// Partitions that did not take their first batch yet, before the clock ran, by Kafka's code: they got it again.
+    pub postponed: BTreeMap<i16, u64>,
+    /// Requests of the load that were answered after the window, and how long the longest of them took, in microseconds.
+    pub late: (u64, u64),
     /// Connections lost, warm-up included.
     pub outages: u64,
     /// Requests that were due and could not even be kept waiting.
@@ -132,6 +136,8 @@ impl Tally {
             bytes: 0,
             wire: (0, 0),
             errors: BTreeMap::new(),
+            postponed: BTreeMap::new(),
+            late: (0, 0),
             outages: 0,
             shed: 0,
             corrected: histogram()?,
@@ -164,11 +170,18 @@ impl Tally {
         self.wire = (self.wire.0 + other.wire.0, self.wire.1 + other.wire.1);
         self.outages += other.outages;
         self.shed += other.shed;
-        for (code, count) in &other.errors {
-            *self.errors.entry(*code).or_default() += count;
-        }
+        self.late = (self.late.0 + other.late.0, self.late.1.max(other.late.1));
+        add_counts(&mut self.errors, &other.errors);
+        add_counts(&mut self.postponed, &other.postponed);
         let added = self.corrected.add(&other.corrected).and_then(|()| self.raw.add(&other.raw));
         added.map_err(|why| BenchError::BadArgument { why: format!("histogram: {why}") })
+    }
+}
+
+/// Adds counts by error code.
+pub fn add_counts(own: &mut BTreeMap<i16, u64>, other: &BTreeMap<i16, u64>) {
+    for (code, count) in other {
+        *own.entry(*code).or_default() += count;
     }
 }
 
@@ -257,6 +270,18 @@ pub struct Quantiles {
 }
 
 impl Quantiles {
+    /// Of nothing: no figure is a number.
+    pub const NONE: Quantiles = Quantiles {
+        count: 0,
+        mean: f64::NAN,
+        p50: f64::NAN,
+        p90: f64::NAN,
+        p99: f64::NAN,
+        p999: f64::NAN,
+        p9999: f64::NAN,
+        max: f64::NAN,
+    };
+
     /// Of a histogram in microseconds.
     pub fn of(latency: &Histogram<u64>) -> Quantiles {
         let at = |quantile| latency.value_at_quantile(quantile) as f64 / 1000.0;

@@ -1,6 +1,6 @@
 //! One producer's connection: requests wait, leave, are in flight, are answered; and what happens when it breaks.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, IoSlice, Write};
 use std::net::TcpStream;
 
@@ -12,6 +12,7 @@ use crate::measure::{Phase, Tally};
 use crate::prepared::Share;
 use crate::source::Source;
 use crate::stamp::Stamp;
+use crate::topics;
 use crate::verifier::Ledger;
 
 /// Buffers given to one vectored write (Linux takes at most 1,024).
@@ -20,6 +21,8 @@ const SLICES_MAX: usize = 32;
 pub const WAITING_MAX: usize = 1 << 20;
 /// How long a connection is left alone after it could not be opened.
 const RETRY_NS: u64 = 100_000_000;
+/// How long nothing is sent after a request that was refused for now.
+const REST_NS: u64 = 20_000_000;
 /// An answer that takes longer counts as a lost connection.
 const ANSWER_NS_MAX: u64 = 60_000_000_000;
 
@@ -47,6 +50,16 @@ struct Leaving {
 struct Turn {
     slot: usize,
     sequence: u64,
+    first: First,
+}
+
+/// Whether the partitions of a group have taken their first batch. A broker may need seconds for that: it makes files, elects leaders.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum First {
+    #[default]
+    Wanted,
+    UnderWay,
+    Taken,
 }
 
 /// The connection, or since when there is none.
@@ -80,14 +93,17 @@ pub struct Pipeline {
     answers: Answers,
     next_group: usize,
     away: Away,
+    /// What is refused for now waits again: there is a schedule that it was due by.
+    again: bool,
+    rest_until_ns: u64,
 }
 
 impl Pipeline {
-    /// Connects.
+    /// Connects. With `again`, what is refused for now is sent again; otherwise whatever comes next is.
     ///
     /// # Errors
     /// Those of the socket.
-    pub fn open(share: Share) -> Result<Pipeline> {
+    pub fn open(share: Share, again: bool) -> Result<Pipeline> {
         let socket = connect(share.addr)?;
         socket.set_nonblocking(true)?;
         let ledger = |group: &crate::prepared::Group| Ledger {
@@ -108,6 +124,8 @@ impl Pipeline {
             answers: Answers::small(),
             next_group: 0,
             away: Away::default(),
+            again,
+            rest_until_ns: 0,
         })
     }
 
@@ -143,6 +161,30 @@ impl Pipeline {
         }
     }
 
+    /// Whether every partition has taken its first batch.
+    pub fn is_primed(&self) -> bool {
+        self.turns.iter().all(|turn| turn.first == First::Taken)
+    }
+
+    /// Whether it sends nothing for a while, because of what was refused.
+    pub fn rests(&self, now_ns: u64) -> bool {
+        now_ns < self.rest_until_ns
+    }
+
+    /// Before the clock runs: a request leaves to each group that has not taken its first.
+    pub fn prime(&mut self, phase: &Phase, tally: &mut Tally) -> Result<()> {
+        let now = phase.now_ns();
+        for group in 0..self.turns.len() {
+            if self.rests(now) || self.in_flight.len() >= self.share.in_flight {
+                break;
+            }
+            if self.turns[group].first == First::Wanted && self.enqueue(group, now, now, phase) {
+                self.turns[group].first = First::UnderWay;
+            }
+        }
+        self.send(phase, tally)
+    }
+
     /// What waits is given up.
     pub fn forget_waiting(&mut self, tally: &mut Tally) {
         tally.shed += self.waiting.len() as u64;
@@ -154,7 +196,7 @@ impl Pipeline {
         let groups = self.share.groups.len();
         let mut passed = 0;
         let now = phase.now_ns();
-        while self.in_flight.len() < self.share.in_flight && passed < groups {
+        while self.in_flight.len() < self.share.in_flight && passed < groups && !self.rests(now) {
             let group = self.next_group;
             if self.turns[group].sequence >= rounds {
                 passed += 1;
@@ -171,7 +213,7 @@ impl Pipeline {
     /// Open loop: what is due leaves, as far as it may.
     pub fn pump(&mut self, phase: &Phase, tally: &mut Tally) -> Result<()> {
         let now = phase.now_ns();
-        while self.in_flight.len() < self.share.in_flight {
+        while self.in_flight.len() < self.share.in_flight && !self.rests(now) {
             let Some((due_ns, group)) = self.waiting.front().copied() else { break };
             if !self.enqueue(group as usize, due_ns, now, phase) {
                 break;
@@ -249,6 +291,7 @@ impl Pipeline {
             if self.share.acks == 0
                 && let Some(flight) = self.in_flight.pop_front()
             {
+                self.turns[flight.group as usize].first = First::Taken;
                 count(&flight, batches, batches, phase, tally);
             }
         }
@@ -259,18 +302,46 @@ impl Pipeline {
     /// # Errors
     /// Those of the socket; [`BenchError::WrongCorrelation`], [`BenchError::Malformed`].
     pub fn receive(&mut self, phase: &Phase, tally: &mut Tally) -> Result<()> {
-        let Pipeline { link, answers, in_flight, share, ledgers, correlation, .. } = self;
+        let Pipeline {
+            link,
+            answers,
+            in_flight,
+            share,
+            ledgers,
+            correlation,
+            turns,
+            waiting,
+            rest_until_ns,
+            again,
+            ..
+        } = self;
         let Link::Up(socket) = link else { return Ok(()) };
         answers.receive(socket, |answer| {
             tally.wire.1 += answer.len() as u64 + 4;
             // The queue holds the latest requests, so the oldest one's id follows from its length.
             let expected = correlation.wrapping_sub(in_flight.len() as i32 - 1) & i32::MAX;
             let flight = in_flight.pop_front().ok_or(BenchError::Malformed { what: "answer without a request" })?;
-            let good = good_parts(answer, expected, tally)?;
             let group = flight.group as usize;
+            let first = turns[group].first != First::Taken;
+            let (good, refused) =
+                good_parts(answer, expected, if first { &mut tally.postponed } else { &mut tally.errors })?;
             let parts = share.groups[group].partitions.len() as u64;
             if good < parts {
                 ledgers[group].doubt(flight.sequence);
+            }
+            let for_now = topics::RETRIABLE.contains(&refused);
+            if for_now && (good == 0 || first) {
+                *rest_until_ns = phase.now_ns() + REST_NS;
+            }
+            match (first, good == parts, for_now) {
+                (true, true, _) => turns[group].first = First::Taken,
+                (true, false, true) => turns[group].first = First::Wanted,
+                (true, false, false) => return Err(BenchError::Refused { api: "Produce", code: refused }),
+                (false, _, true) if good == 0 && *again => {
+                    waiting.push_front((flight.due_ns, flight.group));
+                    return Ok(());
+                }
+                (false, ..) => {}
             }
             count(&flight, good, parts, phase, tally);
             Ok(())
@@ -280,7 +351,11 @@ impl Pipeline {
     /// The connection is lost: what was in flight may have arrived or not.
     pub fn lose(&mut self, now_ns: u64, tally: &mut Tally) {
         for flight in self.in_flight.drain(..) {
-            self.ledgers[flight.group as usize].doubt(flight.sequence);
+            let group = flight.group as usize;
+            self.ledgers[group].doubt(flight.sequence);
+            if self.turns[group].first == First::UnderWay {
+                self.turns[group].first = First::Wanted;
+            }
         }
         for leaving in self.leaving.drain(..) {
             self.share.groups[leaving.group].slots[leaving.slot].leaving = false;
@@ -349,21 +424,28 @@ fn count(flight: &Flight, good: u64, all: u64, phase: &Phase, tally: &mut Tally)
         tally.batches += good;
         tally.bytes += (flight.bytes * good).checked_div(all).unwrap_or(0);
         tally.records += (flight.records * good).checked_div(all).unwrap_or(0);
+    } else if phase.stopped() {
+        tally.late = (tally.late.0 + 1, tally.late.1.max((now - flight.sent_ns) / 1000));
     }
     if phase.covers(flight.due_ns) {
         tally.took(now, flight.due_ns, flight.sent_ns);
     }
 }
 
-fn good_parts(mut answer: &[u8], expected: i32, tally: &mut Tally) -> Result<u64> {
+/// How many partitions took their batch, and Kafka's code of one that did not; codes are counted into `refused`.
+fn good_parts(mut answer: &[u8], expected: i32, refused: &mut BTreeMap<i16, u64>) -> Result<(u64, i16)> {
     let got = answer.i32()?;
     if got != expected {
         return Err(BenchError::WrongCorrelation { expected, got });
     }
-    let mut good = 0;
+    let (mut good, mut code) = (0, 0);
     read_produced(&mut answer, |produced| {
-        good += u64::from(produced.error == 0);
-        tally.error(produced.error);
+        if produced.error == 0 {
+            good += 1;
+        } else {
+            code = produced.error;
+            *refused.entry(code).or_default() += 1;
+        }
     })?;
-    Ok(good)
+    Ok((good, code))
 }

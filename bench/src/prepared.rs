@@ -2,13 +2,13 @@
 
 use std::net::SocketAddr;
 
-use ottla_batch::{Builder, Codec};
+use ottla_batch::Builder;
 
 use crate::batches::wall_clock;
 use crate::error::{BenchError, Result};
 use crate::frames::{Frame, produce_frame};
 use crate::random::Random;
-use crate::spec::{Compression, Keys, Shape, Sizes, Spec};
+use crate::spec::{Keys, Shape, Sizes, Spec};
 use crate::stamp::{STAMP_BYTES, Stamp, Stamper};
 use crate::topics::{Topic, spread};
 
@@ -200,9 +200,9 @@ impl Maker<'_> {
     fn batch(&mut self, partition: i32) -> (Vec<u8>, u64) {
         let now = wall_clock();
         let produce = &self.spec.produce;
-        let mut builder = Builder::new().codec(codec(produce.compression));
+        let mut builder = Builder::new().codec(produce.compression.0);
         let room = (self.shape.batch_bytes as usize).saturating_sub(ottla_batch::HEADER_BYTES);
-        let uncompressed = produce.compression == Compression::None;
+        let uncompressed = produce.compression.is_none();
         let mut value = Vec::new();
         for at in 0..self.shape.records.max(1) {
             let mut bytes = produce.record_bytes.draw(&mut self.random) as usize;
@@ -223,17 +223,6 @@ impl Maker<'_> {
             }
         }
         (builder.build(), builder.count() as u64)
-    }
-}
-
-/// The codec of a name.
-pub fn codec(compression: Compression) -> Codec {
-    match compression {
-        Compression::None => Codec::None,
-        Compression::Gzip => Codec::Gzip,
-        Compression::Snappy => Codec::Snappy,
-        Compression::Lz4 => Codec::Lz4,
-        Compression::Zstd => Codec::Zstd,
     }
 }
 

@@ -79,8 +79,14 @@ pub struct Reading {
 pub struct Meeting {
     /// Readers that wait at the tail.
     pub ready: AtomicUsize,
+    /// Load threads whose partitions have all taken a first batch.
+    pub primed: AtomicUsize,
+    /// When the first request of the load is due, once everybody is there.
+    pub start_ns: OnceLock<u64>,
     /// Someone has given up.
     pub failed: AtomicBool,
+    /// What is under way is not waited for: somebody is impatient.
+    pub hurry: AtomicBool,
     /// The end of each partition once the last batch is acknowledged.
     pub ends: OnceLock<HashMap<(usize, i32), i64>>,
 }
@@ -201,7 +207,7 @@ impl<'a> Reader<'a> {
                 let end = |partition: &i32| ends.get(&(self.plan.topic_at, *partition)).copied().unwrap_or(0);
                 self.sightings.to_the_end =
                     self.plan.partitions.iter().zip(&self.next).all(|(partition, next)| *next >= end(partition));
-                self.sightings.to_the_end || Instant::now() > deadline
+                self.sightings.to_the_end || Instant::now() > deadline || self.meeting.hurry.load(Ordering::Relaxed)
             }
             Path::Places(_) => true,
         }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{BenchError, During, Result};
 use crate::host::Host;
 use crate::limits::Limits;
-use crate::measure::{Latency, Tally};
+use crate::measure::{Latency, Quantiles, Tally};
 use crate::spec::{Headline, Spec};
 use crate::usage::Usage;
 use crate::verifier::Verdict;
@@ -130,6 +130,15 @@ pub struct Stage {
     pub limit: Option<LimitShare>,
     /// Partitions answered with an error, by Kafka's code; warm-up included.
     pub errors: BTreeMap<i16, u64>,
+    /// Partitions that did not take their first batch at once, before the clock ran, by Kafka's code: they got it again.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub postponed: BTreeMap<i16, u64>,
+    /// Requests of the load that were answered after the window.
+    #[serde(default)]
+    pub late: u64,
+    /// How long the longest of them took.
+    #[serde(default)]
+    pub late_seconds: f64,
     /// Connections lost.
     pub outages: u64,
     /// Seconds without a connection, over all of them.
@@ -183,7 +192,28 @@ impl Stage {
 
     /// Whether every answer was good and all was sent.
     pub fn is_clean(&self) -> bool {
-        self.errors.is_empty() && self.outages == 0 && self.shed == 0
+        self.errors.is_empty() && self.outages == 0 && self.shed == 0 && self.nothing().is_none()
+    }
+
+    /// Why it has no figures, if nothing was done in its window.
+    pub fn nothing(&self) -> Option<String> {
+        let done = self.produced.requests_per_second + self.read.requests_per_second;
+        if done > 0.0 || self.latency.iter().any(|latency| latency.raw_ms.count > 0) {
+            return None;
+        }
+        Some(match self.late {
+            0 if self.seconds < 1e-3 => "ended before anything was counted".to_owned(),
+            0 => format!("no request was answered in the {:.1} s that count, nor after them", self.seconds),
+            late => format!(
+                "no request was answered in the {:.1} s that count; {late} were afterwards, the slowest {:.1} s after it had left",
+                self.seconds, self.late_seconds
+            ),
+        })
+    }
+
+    /// The main latency as it is shown.
+    pub fn shown(&self) -> Quantiles {
+        self.latency.first().map(|latency| *latency.shown()).filter(|shown| shown.count > 0).unwrap_or(Quantiles::NONE)
     }
 
     /// The main flow: what was produced, or read where nothing was.
@@ -260,14 +290,19 @@ impl RunResult {
 
     /// The figure that the workload is compared by, what it is, and whether more is better. Of the last stage.
     pub fn headline(&self) -> (f64, &'static str, bool) {
-        let Some(stage) = self.stages.last() else { return (0.0, "", true) };
-        let p99 = stage.latency.first().map_or(0.0, |latency| latency.corrected_ms.p99);
+        let stage = self.stages.last().filter(|stage| stage.nothing().is_none());
+        let flow = |pick: fn(&Flow) -> f64| stage.map_or(f64::NAN, |stage| pick(stage.flow()));
         match self.workload.headline {
-            Headline::Bytes => (stage.flow().mb_per_second, "MB/s", true),
-            Headline::Requests => (stage.flow().requests_per_second, "req/s", true),
-            Headline::Batches => (stage.flow().batches_per_second, "batches/s", true),
-            Headline::Latency => (p99, "ms p99", false),
+            Headline::Bytes => (flow(|flow| flow.mb_per_second), "MB/s", true),
+            Headline::Requests => (flow(|flow| flow.requests_per_second), "req/s", true),
+            Headline::Batches => (flow(|flow| flow.batches_per_second), "batches/s", true),
+            Headline::Latency => (self.shown().p99, "ms p99", false),
         }
+    }
+
+    /// The main latency of the last stage.
+    pub fn shown(&self) -> Quantiles {
+        self.stages.last().map_or(Quantiles::NONE, Stage::shown)
     }
 
     /// What the headline cost.

@@ -17,6 +17,11 @@ impl Schedule {
         Schedule { start_ns, interval_ns: 1e9 / rate, turn: at, stride: of.max(1) }
     }
 
+    /// The first request is due then.
+    pub fn begin(&mut self, start_ns: u64) {
+        self.start_ns = start_ns;
+    }
+
     /// When the next request is due. Computed from the start, so that rounding never adds up.
     pub fn due_ns(&self) -> u64 {
         self.start_ns + (self.turn as f64 * self.interval_ns) as u64

@@ -24,6 +24,10 @@ use crate::verifier::{Ledger, Sightings};
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often the stage looks around.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How often threads are looked for that are to be ready, or to end.
+const AWAIT: Duration = Duration::from_millis(1);
+/// From when everybody is ready to the first request that is due.
+const LEAD_NS: u64 = 2_000_000;
 
 /// A broker under load.
 #[derive(Clone, Debug)]
@@ -130,43 +134,81 @@ pub struct Evidence {
     pub seen: Vec<(Role, usize, Vec<Sightings>)>,
 }
 
-/// Runs a stage.
+/// What all parts of a stage see.
+struct Scene<'a> {
+    plan: &'a Plan<'a>,
+    target: &'a Target,
+    control: &'a Control<'a>,
+    phase: &'a Phase,
+    meeting: &'a Meeting,
+}
+
+/// Runs a stage: everybody takes their place, every partition takes a batch, then the clock runs.
 ///
 /// # Errors
 /// What ended a load thread.
 pub fn run(plan: Plan<'_>, target: &Target, control: &Control<'_>) -> Result<(Stage, Evidence)> {
-    (control.gate)(&plan.name)?;
     let (phase, meeting) = (Phase::default(), Meeting::default());
+    let scene = Scene { plan: &plan, target, control, phase: &phase, meeting: &meeting };
     let (out, samples) = channel();
     std::thread::scope(|scope| {
-        let mut crew = Crew { phase: &phase, meeting: &meeting, plan: &plan, control, out };
+        let crew = Crew { scene: &scene, out };
         let readers = crew.start_readers(scope)?;
         let producers = crew.start_producers(scope)?;
-        let Crew { out, .. } = crew;
-        drop(out);
-        let mut watch = Watch::new(&plan, target, control, &phase, &meeting, samples);
+        drop(crew);
+        scene.begin(producers.len())?;
+        let mut watch = Watch::new(&scene, samples);
         watch.warm_up();
         watch.count();
         phase.stop();
         watch.looked_after();
+        scene.await_end(&producers);
         let done = join_producers(producers);
         let ends = done.as_ref().map_or_else(|_| HashMap::new(), |_| ends_of(plan.topics, &plan, target));
         let _ = meeting.ends.set(ends);
         if done.is_err() {
             meeting.failed.store(true, Ordering::Relaxed);
         }
+        scene.await_end(&readers);
         let seen = join_readers(readers, &plan);
         let stage = watch.finish(done.as_ref().ok())?;
         Ok((stage, Evidence { ledgers: done?.ledgers, seen: seen? }))
     })
 }
 
+impl Scene<'_> {
+    fn over(&self) -> bool {
+        self.control.stopped() || self.meeting.failed.load(Ordering::Relaxed)
+    }
+
+    /// Once every partition has taken a batch, here and on other machines, the load begins.
+    fn begin(&self, producers: usize) -> Result<()> {
+        while self.meeting.primed.load(Ordering::Relaxed) < producers && !self.over() {
+            std::thread::sleep(AWAIT);
+        }
+        if let Err(error) = (self.control.gate)(&self.plan.name) {
+            self.meeting.failed.store(true, Ordering::Relaxed);
+            return Err(error);
+        }
+        // Whoever waits for it looks more often than that.
+        let _ = self.meeting.start_ns.set(self.phase.now_ns() + LEAD_NS);
+        Ok(())
+    }
+
+    /// Until threads have ended by themselves, hurried when the run is to end.
+    fn await_end<T>(&self, threads: &[ScopedJoinHandle<'_, T>]) {
+        while threads.iter().any(|thread| !thread.is_finished()) {
+            if self.control.stopped() {
+                self.meeting.hurry.store(true, Ordering::Relaxed);
+            }
+            std::thread::sleep(AWAIT);
+        }
+    }
+}
+
 /// The threads of a stage, before they run.
 struct Crew<'a> {
-    phase: &'a Phase,
-    meeting: &'a Meeting,
-    plan: &'a Plan<'a>,
-    control: &'a Control<'a>,
+    scene: &'a Scene<'a>,
     out: Sender<Sample>,
 }
 
@@ -175,60 +217,54 @@ type Producers<'scope> = Vec<ScopedJoinHandle<'scope, Result<Done>>>;
 
 impl<'a> Crew<'a> {
     /// Readers first: they wait at the tail before the first batch leaves.
-    fn start_readers<'scope, 'env>(&mut self, scope: &'scope Scope<'scope, 'env>) -> Result<Readers<'scope>>
+    fn start_readers<'scope, 'env>(&self, scope: &'scope Scope<'scope, 'env>) -> Result<Readers<'scope>>
     where
         'a: 'scope,
     {
+        let scene = self.scene;
         let mut readers = Vec::new();
-        for consumer in &self.plan.consumers {
+        for consumer in &scene.plan.consumers {
             let sampler = Sampler::new(consumer.role, self.out.clone())?;
-            let (phase, meeting) = (self.phase, self.meeting);
-            readers.push(scope.spawn(move || reader::read(&consumer.reading, phase, meeting, sampler)));
+            readers.push(scope.spawn(move || reader::read(&consumer.reading, scene.phase, scene.meeting, sampler)));
         }
         let deadline = Instant::now() + READY_TIMEOUT;
-        while self.meeting.ready.load(Ordering::Relaxed) < readers.len() && !self.given_up() {
+        while scene.meeting.ready.load(Ordering::Relaxed) < readers.len() && !scene.over() {
             if Instant::now() > deadline {
-                self.meeting.failed.store(true, Ordering::Relaxed);
+                scene.meeting.failed.store(true, Ordering::Relaxed);
                 return Err(BenchError::TimedOut { what: "consumers at their places".to_owned() });
             }
-            std::thread::sleep(Duration::from_millis(1));
+            std::thread::sleep(AWAIT);
         }
         Ok(readers)
     }
 
-    fn given_up(&self) -> bool {
-        self.meeting.failed.load(Ordering::Relaxed) || self.control.stopped()
-    }
-
-    fn start_producers<'scope, 'env>(&mut self, scope: &'scope Scope<'scope, 'env>) -> Result<Producers<'scope>>
+    fn start_producers<'scope, 'env>(&self, scope: &'scope Scope<'scope, 'env>) -> Result<Producers<'scope>>
     where
         'a: 'scope,
     {
-        let threads = self.plan.threads.clamp(1, self.plan.shares.len().max(1));
+        let Scene { plan, control, phase, meeting, .. } = *self.scene;
+        let threads = plan.threads.clamp(1, plan.shares.len().max(1));
         let mut parts: Vec<Vec<Share>> = (0..threads).map(|_| Vec::new()).collect();
-        for (at, share) in self.plan.shares.iter().enumerate() {
+        for (at, share) in plan.shares.iter().enumerate() {
             parts[at % threads].push(share.clone());
         }
         let mut producers = Vec::new();
-        let (part, parts_of) = self.control.part;
-        // A moment for all threads to connect before the first request is due.
-        let start_ns = self.phase.now_ns() + 1_000_000 * (1 + self.plan.shares.len() as u64 / 10);
+        let (part, parts_of) = control.part;
         for (at, shares) in parts.into_iter().enumerate().filter(|(_, shares)| !shares.is_empty()) {
-            let turn = match self.plan.requests_per_second {
+            let turn = match plan.requests_per_second {
                 Some(rate) => {
                     let (at, of) = (part * threads as u64 + at as u64, parts_of * threads as u64);
-                    Loop::Open(Schedule::new(start_ns, rate, at, of))
+                    Loop::Open(Schedule::new(0, rate, at, of))
                 }
                 None => Loop::Closed { rounds: u64::MAX },
             };
             let manner = Manner {
-                fail_fast: self.control.fail_fast,
-                churn: self.plan.churn / threads as f64,
-                seed: self.control.seed + at as u64,
+                fail_fast: control.fail_fast,
+                churn: plan.churn / threads as f64,
+                seed: control.seed + at as u64,
             };
             let sampler = Sampler::new(Role::Produce, self.out.clone())?;
-            let (phase, meeting) = (self.phase, self.meeting);
-            producers.push(scope.spawn(move || driver::drive(shares, turn, phase, sampler, manner, &meeting.failed)));
+            producers.push(scope.spawn(move || driver::drive(shares, turn, phase, meeting, sampler, manner)));
         }
         Ok(producers)
     }
@@ -279,11 +315,7 @@ type Looks = (f64, Option<Look>, Look);
 
 /// Takes figures while load runs. *Lives on: the thread that runs the stage.*
 struct Watch<'a> {
-    plan: &'a Plan<'a>,
-    target: &'a Target,
-    control: &'a Control<'a>,
-    phase: &'a Phase,
-    meeting: &'a Meeting,
+    scene: &'a Scene<'a>,
     samples: Receiver<Sample>,
     begun: Instant,
     /// Tallies by role and second; second 0 is before the window.
@@ -294,20 +326,9 @@ struct Watch<'a> {
 }
 
 impl<'a> Watch<'a> {
-    fn new(
-        plan: &'a Plan<'a>,
-        target: &'a Target,
-        control: &'a Control<'a>,
-        phase: &'a Phase,
-        meeting: &'a Meeting,
-        samples: Receiver<Sample>,
-    ) -> Watch<'a> {
+    fn new(scene: &'a Scene<'a>, samples: Receiver<Sample>) -> Watch<'a> {
         Watch {
-            plan,
-            target,
-            control,
-            phase,
-            meeting,
+            scene,
             samples,
             begun: Instant::now(),
             tallies: HashMap::new(),
@@ -317,12 +338,8 @@ impl<'a> Watch<'a> {
         }
     }
 
-    fn over(&self) -> bool {
-        self.control.stopped() || self.meeting.failed.load(Ordering::Relaxed)
-    }
-
     fn pause(&mut self, until: Instant) {
-        while !self.over() {
+        while !self.scene.over() {
             self.collect();
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -352,12 +369,12 @@ impl<'a> Watch<'a> {
 
     fn look(&mut self) {
         let at = self.window.map_or(0.0, |window| window.elapsed().as_secs_f64());
-        self.looks.push((at, self.target.pid.map(Look::at), Look::at(std::process::id())));
+        self.looks.push((at, self.scene.target.pid.map(Look::at), Look::at(std::process::id())));
     }
 
     fn warm_up(&mut self) {
-        let end = self.begun + Duration::from_secs_f64(self.plan.warm_seconds);
-        while Instant::now() < end && !self.over() {
+        let end = self.begun + Duration::from_secs_f64(self.scene.plan.warm_seconds);
+        while Instant::now() < end && !self.scene.over() {
             self.pause(end.min(Instant::now() + Duration::from_secs(1)));
             self.tell(false, Second::default());
         }
@@ -367,14 +384,14 @@ impl<'a> Watch<'a> {
         self.look();
         let window = Instant::now();
         self.window = Some(window);
-        self.phase.begin();
-        let end = window + Duration::from_secs_f64(self.plan.seconds);
+        self.scene.phase.begin();
+        let end = window + Duration::from_secs_f64(self.scene.plan.seconds);
         let mut second = 1;
-        while Instant::now() < end && !self.over() {
+        while Instant::now() < end && !self.scene.over() {
             self.pause(end.min(window + Duration::from_secs(second)));
             self.look();
             if Instant::now() < end {
-                self.phase.tick();
+                self.scene.phase.tick();
             }
             self.tell_second(second.saturating_sub(1));
             second += 1;
@@ -396,9 +413,9 @@ impl<'a> Watch<'a> {
     }
 
     fn tell(&self, counts: bool, second: Second) {
-        let all = self.plan.warm_seconds + self.plan.seconds;
+        let all = self.scene.plan.warm_seconds + self.scene.plan.seconds;
         let progress = (self.begun.elapsed().as_secs_f64().min(all), all);
-        (self.control.live)(&Moment { stage: &self.plan.name, counts, progress, second });
+        (self.scene.control.live)(&Moment { stage: &self.scene.plan.name, counts, progress, second });
     }
 
     fn of(&self, role: Role, second: u64) -> Option<&Tally> {
@@ -407,8 +424,8 @@ impl<'a> Watch<'a> {
 
     /// Whose latency is the main one.
     fn main_role(&self) -> Role {
-        let has = |role| self.plan.consumers.iter().any(|consumer| consumer.role == role);
-        match (has(Role::Tail), self.plan.shares.is_empty()) {
+        let has = |role| self.scene.plan.consumers.iter().any(|consumer| consumer.role == role);
+        match (has(Role::Tail), self.scene.plan.shares.is_empty()) {
             (true, _) => Role::Tail,
             (false, false) => Role::Produce,
             (false, true) => Role::Old,
@@ -429,7 +446,7 @@ impl<'a> Watch<'a> {
             })
         };
         let roles = [Role::Produce, Role::Tail, Role::Old];
-        let flow = if self.plan.shares.is_empty() { Role::Old } else { Role::Produce };
+        let flow = if self.scene.plan.shares.is_empty() { Role::Old } else { Role::Produce };
         Second {
             at: to.map_or(second as f64, |to| to.0),
             produced_mb: bytes(Role::Produce) as f64 / 1e6 / length,
@@ -475,11 +492,12 @@ impl<'a> Watch<'a> {
             Some(pick(last)?.since(&pick(first)?))
         };
         let seconds_counted = self.looks.len().saturating_sub(1) as u64;
-        let rate = self.plan.requests_per_second;
-        let batches_each = self.plan.shares.iter().flat_map(|share| &share.groups).map(|group| group.partitions.len());
+        let rate = self.scene.plan.requests_per_second;
+        let batches_each =
+            self.scene.plan.shares.iter().flat_map(|share| &share.groups).map(|group| group.partitions.len());
         let (sum, groups) = batches_each.fold((0, 0usize), |(sum, count), len| (sum + len, count + 1));
         let mut stage = Stage {
-            name: self.plan.name.clone(),
+            name: self.scene.plan.name.clone(),
             seconds,
             due_batches_per_second: rate.map(|rate| rate * sum as f64 / groups.max(1) as f64),
             produced: Flow::of(&produced, seconds),
@@ -488,7 +506,10 @@ impl<'a> Watch<'a> {
             broker: usage(|look| look.1),
             client: usage(|look| Some(look.2)).unwrap_or_default(),
             network_bytes: all.wire,
-            errors: all.errors.clone(),
+            errors: all.errors,
+            postponed: all.postponed,
+            late: all.late.0,
+            late_seconds: all.late.1 as f64 / 1e6,
             outages: all.outages,
             away_seconds: done.map_or(0.0, |done| done.away.ns as f64 / 1e9),
             shed: all.shed,
@@ -506,16 +527,16 @@ impl<'a> Watch<'a> {
         }
         if !produced.raw.is_empty() {
             let what = "produce, to the acknowledgement";
-            latencies.push(match self.plan.requests_per_second {
+            latencies.push(match self.scene.plan.requests_per_second {
                 Some(_) => Latency::scheduled(what, produced),
                 None => {
-                    let window: usize = self.plan.shares.iter().map(|share| share.in_flight).sum();
+                    let window: usize = self.scene.plan.shares.iter().map(|share| share.in_flight).sum();
                     Latency::closed(what, &produced.raw, self.interval_us(produced.requests, window))
                 }
             });
         }
         if !old.raw.is_empty() {
-            let window = self.plan.consumers.iter().map(|consumer| consumer.reading.in_flight).sum();
+            let window = self.scene.plan.consumers.iter().map(|consumer| consumer.reading.in_flight).sum();
             latencies.push(Latency::closed("fetch of old records", &old.raw, self.interval_us(old.requests, window)));
         }
         latencies

@@ -14,14 +14,19 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::StrBytes;
 
 use crate::connection::{Connection, resolve};
-use crate::error::{BenchError, Result};
+use crate::error::{BenchError, Result, error_name};
 
-/// How long a new topic may take to have leaders.
-const LEADERS_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a new topic may take to have leaders: a Kafka on a busy machine needs a minute for a thousand partitions.
+const LEADERS_TIMEOUT: Duration = Duration::from_secs(180);
 /// INVALID_REPLICATION_FACTOR: fewer brokers live than replicas are asked for.
 const NO_BROKER: i16 = 38;
-/// Kafka's codes that mean "ask again": leader not available, unknown topic, no leader yet.
-const RETRIABLE: [i16; 3] = [3, 5, 6];
+/// TOPIC_ALREADY_EXISTS: what an earlier try has done after all.
+const EXISTS: i16 = 36;
+/// REQUEST_TIMED_OUT.
+const TIMED_OUT: i16 = 7;
+/// Kafka's codes that mean "ask again": unknown topic, leader not available, not the leader, timed out, too few replicas (before and
+/// after the append), a log folder that is being moved, throttled.
+pub const RETRIABLE: [i16; 9] = [3, 5, 6, TIMED_OUT, 9, 13, 19, 20, 56];
 
 /// A topic and who leads its partitions.
 #[derive(Clone, Debug)]
@@ -68,12 +73,17 @@ pub fn create_replicated(
         .with_configs(configs);
     let request = CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(60_000);
     let deadline = Instant::now() + LEADERS_TIMEOUT;
+    let mut timed_out = false;
     loop {
         let answer = control.call(5, &request)?;
         match answer.topics.first().map(|topic| topic.error_code) {
             Some(0) => break,
+            Some(EXISTS) if timed_out => break,
             // A Kafka that was too busy to tell its controller that it lives has no broker for a while.
-            Some(NO_BROKER) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(200)),
+            Some(code @ (NO_BROKER | TIMED_OUT)) if Instant::now() < deadline => {
+                timed_out |= code == TIMED_OUT;
+                std::thread::sleep(Duration::from_millis(200));
+            }
             Some(code) => return Err(BenchError::Refused { api: "CreateTopics", code }),
             None => return Err(BenchError::Malformed { what: "CreateTopics without the topic" }),
         }
@@ -102,18 +112,23 @@ pub fn await_leaders(control: &mut Connection, name: &str, partitions: usize) ->
     }
 }
 
-/// Waits until every partition's leader knows that it leads: metadata may tell of a leader before it does.
+/// The end of each partition, once every leader knows that it leads: metadata may tell of a leader before it does, and a Kafka that was too
+/// busy to say that it lives leads nothing for a while.
 ///
 /// # Errors
 /// [`BenchError::Refused`], those of the connection.
-pub fn await_ends(control: &mut Connection, name: &str, partitions: usize) -> Result<()> {
+pub fn await_ends(control: &mut Connection, name: &str, partitions: usize) -> Result<Vec<i64>> {
     let deadline = Instant::now() + LEADERS_TIMEOUT;
     loop {
         match ends(control, name, partitions) {
-            Err(BenchError::Refused { code, .. }) if RETRIABLE.contains(&code) && Instant::now() < deadline => {
+            Err(BenchError::Refused { code, .. }) if RETRIABLE.contains(&code) => {
+                if Instant::now() > deadline {
+                    let what = format!("leaders of {partitions} partitions of {name}: they say {}", error_name(code));
+                    return Err(BenchError::TimedOut { what });
+                }
                 std::thread::sleep(Duration::from_millis(20));
             }
-            other => return other.map(drop),
+            other => return other,
         }
     }
 }
@@ -164,7 +179,7 @@ pub fn delete(control: &mut Connection, names: &[&str]) -> Result<()> {
     }
 }
 
-/// The end of each partition (the high watermark), in order.
+/// The end of each partition (the high watermark), in order, as it is told at once.
 ///
 /// # Errors
 /// [`BenchError::Refused`], those of the connection.

@@ -17,6 +17,8 @@ enum Kind {
     Usage,
     /// Did not work out: exit status 1.
     Runtime,
+    /// Ended by Ctrl-C, with what it had: exit status 130.
+    Interrupted,
     /// Whoever reads our output has gone: no message, and no failure.
     ReaderGone,
 }
@@ -30,6 +32,11 @@ impl Failure {
     /// Something that did not work out.
     pub fn runtime(what: impl fmt::Display) -> Failure {
         Failure { kind: Kind::Runtime, what: what.to_string(), next: None }
+    }
+
+    /// A Ctrl-C, after what there was has been written.
+    pub fn interrupted(what: impl fmt::Display) -> Failure {
+        Failure { kind: Kind::Interrupted, what: what.to_string(), next: None }
     }
 
     /// With what to do next.
@@ -47,6 +54,7 @@ impl Failure {
         match self.kind {
             Kind::Usage => ExitCode::from(2),
             Kind::Runtime => ExitCode::FAILURE,
+            Kind::Interrupted => ExitCode::from(ottla_bench::cli::INTERRUPTED),
             Kind::ReaderGone => ExitCode::SUCCESS,
         }
     }

@@ -1,6 +1,7 @@
 //! The command line: what can be typed, what it means, and how it answers.
 //!
-//! Exit codes: 0 done, 1 it did not work out (the last line says what to do next), 2 it was typed wrongly.
+//! Exit codes: 0 done, 1 it did not work out (the last line says what to do next), 2 it was typed wrongly, 130 a Ctrl-C ended a
+//! benchmark, which has written what it had.
 
 use std::ffi::OsString;
 use std::process::ExitCode;

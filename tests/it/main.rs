@@ -21,6 +21,9 @@ mod ledger;
 // Disks in trouble.
 mod disk;
 
+// Load, interrupted, from several machines, by another client.
+mod bench;
+
 // A clock that jumps.
 mod clock;
 

@@ -218,7 +218,7 @@ impl Terms {
         let settings = ["ottla.admin.listen=127.0.0.1:0".to_owned()];
         words.extend(settings.iter().chain(&self.set).flat_map(|set| ["--set".to_owned(), set.clone()]));
         Ok(Plan {
-            broker: BrokerCommand { words, addr, log: self.folder.join(format!("{name}.log")) },
+            broker: BrokerCommand { words, addr, log: self.folder.join(format!("{name}.log")), apart: false },
             data: data.to_owned(),
             rounds: self.rounds,
             seed: self.seed,

@@ -19,6 +19,6 @@ pub(super) struct Agent {
 
 impl Agent {
     pub(super) fn run(&self) -> Result<(), Trouble> {
-        Ok(agent::serve(&self.listen, &interrupts()?, |line| println!("{line}"))?)
+        Ok(agent::serve(&self.listen, &interrupts("ending the order under way")?, |line| println!("{line}"))?)
     }
 }

@@ -4,30 +4,37 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::run::Shape;
-use super::{Probe, Trouble, interrupts, target, workload, write_text};
-use crate::compare::{Plan, compare};
-use crate::spec::{GOALS, GROWTH};
+use super::{KEEPS, Probe, Trouble, interrupts, target, workload, write_text};
+use crate::compare::{News, On, OwnPlan, Plan, Work, compare};
+use crate::comparison::Comparison;
+use crate::goals;
+use crate::own::{OwnBroker, SELF};
+use crate::spec::{FLUSHED, GOALS, GROWTH};
 use crate::stage::{Control, Moment, Target, no_gate};
-use crate::tell::{Live, page};
+use crate::tell::{Live, comparison_page};
 
 /// Run the same workloads against several brokers in turn, and say what really differs
 ///
 /// A B, then B A, and so on, each run on fresh topics. Medians, ratios to the first broker with their range; a difference smaller than the
-/// runs' own variation is not called one. NAME.json has every run, NAME.md the table, NAME.html the page.
+/// runs' own variation is not called one. NAME.json has every run, NAME.md the table, NAME.html the page; NAME.json is written anew
+/// after each run, and all three when it is interrupted (exit status 130). A broker called self is one of our own, started for it.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   ottla bench compare --a ottla=127.0.0.1:9092 --b kafka=127.0.0.1:19092 produce-16x64k end-to-end-2k
-  ottla bench compare --a ottla=:9092 --b kafka=:19092 --suite goals      the whole speed table, within 8 minutes
+  ottla bench compare --a ottla=self --b kafka=:19092 --suite goals       the whole speed table, within 8 minutes
   ottla bench compare --a before=:9092 --b after=:9192 --suite growth --rounds 5 --name growth")]
 pub(super) struct Compare {
     /// Workloads: names or files
     #[arg(required_unless_present = "suite")]
     workloads: Vec<String>,
-    /// A set of workloads, with lengths that fit
+    /// A set of workloads
     #[arg(long, value_enum)]
     suite: Option<Suite>,
-    /// The first broker, NAME=HOST:PORT: ratios are to it
+    /// How long all of it may take: runs are as long as fits, a second at least [default: 8m for --suite goals and two brokers]
+    #[arg(long, value_name = "LENGTH", value_parser = super::seconds, conflicts_with = "duration")]
+    time_budget: Option<f64>,
+    /// The first broker, NAME=HOST:PORT or NAME=self: ratios are to it
     #[arg(long, value_name = "NAME=HOST:PORT", required_unless_present = "broker")]
     a: Option<String>,
     /// The second broker
@@ -69,23 +76,31 @@ pub(super) struct Compare {
 /// Workloads that belong together.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 enum Suite {
-    /// The speed table: nine workloads.
+    /// The speed table, each goal reached or missed; growth, starts and shards of the first broker.
     Goals,
-    /// Cost over partitions and connections.
+    /// Cost over partitions and connections; with a broker `self` also starts and memory by partitions, and shards.
     Growth,
-    /// Every kind of workload, briefly.
+    /// Every workload of ours, briefly.
     All,
 }
 
-/// Seconds counted and before in a suite.
-const GOALS_SECONDS: (f64, f64) = (3.5, 1.2);
+/// Seconds counted and before where the time is not shared out.
 const GROWTH_SECONDS: (f64, f64) = (4.0, 1.5);
 const ALL_SECONDS: (f64, f64) = (2.0, 0.5);
+/// Seconds for the goals, for each broker beside the first.
+const GOALS_TIME: f64 = 480.0;
+/// Partitions with which brokers of our own start.
+const STARTS: [usize; 4] = [1, 100, 1_000, 10_000];
+/// What is put on one shard and on two.
+const SHARDS_LOAD: &str = "produce-16x1k";
 
 impl Compare {
     pub(super) fn run(&self) -> Result<(), Trouble> {
-        let plan = self.plan()?;
-        let stop = interrupts()?;
+        let work = self.work()?;
+        let stop = interrupts(KEEPS)?;
+        // Stopped when this ends.
+        let mut own = Vec::new();
+        let plan = self.plan(work, self.targets(&mut own)?)?;
         let live = Live::new(self.quiet);
         live.doing("limits");
         let limits = plan.targets.first().and_then(|target| self.probe.limits(target));
@@ -99,68 +114,120 @@ impl Compare {
             live: &hear,
             gate: &no_gate,
         };
-        let comparison = compare(&plan, &control, limits, |doing, line| match line {
-            Some(line) if !self.quiet => live.say(line),
-            Some(_) => {}
-            None => live.doing(doing),
+        let mut unkept = None;
+        let comparison = compare(&plan, &control, limits, &mut |news| match news {
+            News::Doing(what) => live.doing(&what),
+            News::Done(line, so_far) => {
+                if !self.quiet {
+                    live.say(&line);
+                }
+                unkept = so_far.keep(&self.out, &self.name, self.whole).err();
+            }
         });
         live.done();
-        let table = comparison.write(&self.out, &self.name)?;
-        write_text(&table.with_extension("html"), &page(&comparison.runs))?;
-        println!("{}", std::fs::read_to_string(&table)?);
-        println!("written to {}, .json and .html", table.display());
+        if let Some(why) = unkept {
+            eprintln!("note: {why}");
+        }
+        self.write(&comparison)
+    }
+
+    fn write(&self, comparison: &Comparison) -> Result<(), Trouble> {
+        let path = comparison.keep(&self.out, &self.name, self.whole)?;
+        let text = comparison.markdown(&self.name);
+        write_text(&path.with_extension("md"), &text)?;
+        write_text(&path.with_extension("html"), &comparison_page(comparison, &self.name))?;
+        println!("{text}");
+        if !comparison.goals.is_empty() {
+            println!("goals: {}", goals::counts(&comparison.goals));
+        }
+        println!("written to {}, .md and .html", path.display());
+        if comparison.interrupted {
+            let runs = comparison.runs.iter().filter(|run| !run.interrupted).count() + comparison.own.shards.len();
+            let what =
+                format!("interrupted after {runs} of {} runs; they are in {}", comparison.planned, path.display());
+            return Err(Trouble::Interrupted(what));
+        }
         if comparison.is_clean() {
             return Ok(());
         }
         Err(Trouble::Run("not every run was clean: see above".to_owned(), None))
     }
 
-    fn plan(&self) -> Result<Plan, Trouble> {
-        let words: Vec<String> = match self.suite {
-            Some(Suite::Goals) => GOALS.iter().map(|name| (*name).to_owned()).collect(),
-            Some(Suite::Growth) => GROWTH.iter().map(|name| (*name).to_owned()).collect(),
-            Some(Suite::All) => {
-                crate::spec::names().0.into_iter().take(crate::spec::names().1).map(str::to_owned).collect()
-            }
+    /// The workloads, each with those that it is for.
+    fn work(&self) -> Result<Vec<Work>, Trouble> {
+        let on = |name: &str| match name {
+            FLUSHED => On::Others,
+            name if GROWTH.contains(&name) => On::First,
+            _ => On::All,
+        };
+        let (own, ours) = crate::spec::names();
+        let suite: Vec<(&str, On)> = match self.suite {
+            Some(Suite::Goals) => GOALS.iter().chain(GROWTH).map(|name| (*name, on(name))).collect(),
+            Some(Suite::Growth) => GROWTH.iter().map(|name| (*name, On::All)).collect(),
+            Some(Suite::All) => own.into_iter().take(ours).map(|name| (name, On::All)).collect(),
             None => Vec::new(),
         };
-        let lengths = self.suite.map(|suite| match suite {
-            Suite::Goals => GOALS_SECONDS,
-            Suite::Growth => GROWTH_SECONDS,
-            Suite::All => ALL_SECONDS,
-        });
-        let mut workloads = Vec::new();
-        for word in words.iter().chain(&self.workloads) {
+        let lengths = match self.suite {
+            Some(Suite::Growth) => Some(GROWTH_SECONDS),
+            Some(Suite::All) => Some(ALL_SECONDS),
+            Some(Suite::Goals) | None => None,
+        };
+        let named = self.workloads.iter().map(|word| (word.as_str(), On::All));
+        let mut work = Vec::new();
+        for (word, on) in suite.into_iter().chain(named) {
             let mut spec = workload(word)?;
             if let Some((seconds, warm)) = lengths {
                 (spec.seconds, spec.warm_seconds) = (seconds, warm);
             }
-            workloads.push(self.shape.apply(&spec)?);
+            work.push(Work { spec: self.shape.apply(&spec)?, on });
         }
-        let length = Duration::try_from_secs_f64(self.settle);
+        Ok(work)
+    }
+
+    fn plan(&self, work: Vec<Work>, targets: Vec<Target>) -> Result<Plan, Trouble> {
+        let settle = Duration::try_from_secs_f64(self.settle);
+        let pairs = targets.len().saturating_sub(1).max(1) as f64;
+        let usual = (self.suite == Some(Suite::Goals) && !self.shape.has_length()).then_some(GOALS_TIME * pairs);
+        let shown_by_own = self.first_is_own() && matches!(self.suite, Some(Suite::Goals | Suite::Growth));
+        let mut load = self.shape.apply(&workload(SHARDS_LOAD)?)?;
+        "shards".clone_into(&mut load.name);
         Ok(Plan {
-            targets: self.targets()?,
-            workloads,
+            targets,
+            work,
             rounds: self.rounds.into(),
             warm_rounds: self.warm_rounds.unwrap_or(0).into(),
-            settle: length.map_err(|_| Trouble::Usage("--settle must not be negative".to_owned()))?,
+            settle: settle.map_err(|_| Trouble::Usage("--settle must not be negative".to_owned()))?,
             whole: self.whole,
+            time: self.time_budget.or(usual).map(Duration::from_secs_f64),
+            own: shown_by_own.then(|| OwnPlan {
+                folder: self.probe.data.clone(),
+                partitions: STARTS.to_vec(),
+                shards: load,
+            }),
+            judged: self.suite == Some(Suite::Goals),
         })
     }
 
-    fn targets(&self) -> Result<Vec<Target>, Trouble> {
-        let words = self.a.iter().chain(&self.b).chain(&self.broker);
-        let split = |word: &String| {
-            let (label, bootstrap) =
+    fn first_is_own(&self) -> bool {
+        let first = self.a.iter().chain(&self.b).chain(&self.broker).next();
+        first.and_then(|word| word.split_once('=')).is_some_and(|(_, place)| place == SELF)
+    }
+
+    fn targets(&self, own: &mut Vec<OwnBroker>) -> Result<Vec<Target>, Trouble> {
+        let mut targets: Vec<Target> = Vec::new();
+        for word in self.a.iter().chain(&self.b).chain(&self.broker) {
+            let (label, place) =
                 word.split_once('=').ok_or_else(|| Trouble::Usage(format!("'{word}': say NAME=HOST:PORT")))?;
-            target(label, bootstrap, None)
-        };
-        let targets = words.map(split).collect::<Result<Vec<_>, Trouble>>()?;
-        let mut labels: Vec<&str> = targets.iter().map(|target| target.label.as_str()).collect();
-        labels.sort_unstable();
-        labels.dedup();
-        if labels.len() < targets.len() {
-            return Err(Trouble::Usage("two brokers have the same name".to_owned()));
+            if targets.iter().any(|target| target.label == label) {
+                return Err(Trouble::Usage(format!("two brokers are called '{label}'")));
+            }
+            if place == SELF {
+                let broker = OwnBroker::start(self.probe.data.as_deref(), &[])?;
+                targets.push(broker.target(label));
+                own.push(broker);
+            } else {
+                targets.push(target(label, place, None)?);
+            }
         }
         Ok(targets)
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
+use crate::broker::kill_all;
 use crate::connection::{answers, resolve};
 use crate::error::BenchError;
 use crate::limits::{Limits, folder_beside};
@@ -69,13 +70,29 @@ pub enum Trouble {
     Usage(String),
     /// It did not work out: what happened, and what to do next.
     Run(String, Option<String>),
+    /// Ctrl-C: what there was has been written.
+    Interrupted(String),
 }
 
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Trouble::Usage(what) | Trouble::Run(what, None) => f.write_str(what),
+            Trouble::Usage(what) | Trouble::Interrupted(what) | Trouble::Run(what, None) => f.write_str(what),
             Trouble::Run(what, Some(next)) => write!(f, "{what}\n  next: {next}"),
+        }
+    }
+}
+
+/// What a program ends with that SIGINT has ended.
+pub const INTERRUPTED: u8 = 130;
+
+impl Trouble {
+    /// The exit status.
+    pub fn status(&self) -> u8 {
+        match self {
+            Trouble::Run(..) => 1,
+            Trouble::Usage(_) => 2,
+            Trouble::Interrupted(_) => INTERRUPTED,
         }
     }
 }
@@ -172,23 +189,32 @@ impl Probe {
     }
 }
 
+/// What Ctrl-C makes of a run.
+const KEEPS: &str = "writing what there is";
 /// How long after the first Ctrl-C a second one counts: some shells and wrappers send it twice.
 const SECOND_AFTER: Duration = Duration::from_millis(500);
 
-/// Set by Ctrl-C: the run ends with what it has. A second one ends the program.
-fn interrupts() -> Result<Arc<AtomicBool>, Trouble> {
-    let (stop, impatient) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+/// Set by Ctrl-C, which is answered by these words: the run ends with what it has. A second one ends the program.
+fn interrupts(words: &'static str) -> Result<Arc<AtomicBool>, Trouble> {
+    let (stop, again) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register_conditional_shutdown(signal, 130, impatient.clone())?;
         signal_hook::flag::register(signal, stop.clone())?;
+        signal_hook::flag::register(signal, again.clone())?;
     }
     let seen = stop.clone();
     std::thread::spawn(move || {
-        while !seen.load(Ordering::Relaxed) {
-            std::thread::sleep(SECOND_AFTER / 5);
-        }
+        let until = |flag: &AtomicBool| {
+            while !flag.load(Ordering::Relaxed) {
+                std::thread::sleep(SECOND_AFTER / 10);
+            }
+        };
+        until(&seen);
+        eprintln!("interrupted: {words} (Ctrl-C again to end at once)");
         std::thread::sleep(SECOND_AFTER);
-        impatient.store(true, Ordering::Relaxed);
+        again.store(false, Ordering::Relaxed);
+        until(&again);
+        kill_all();
+        std::process::exit(INTERRUPTED.into());
     });
     Ok(stop)
 }

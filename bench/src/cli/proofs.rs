@@ -26,7 +26,8 @@ struct Broker {
 
 impl Broker {
     fn command(&self) -> Result<BrokerCommand, Trouble> {
-        Ok(BrokerCommand { words: self.command.clone(), addr: resolve(&self.listen)?, log: self.log.clone() })
+        let (words, addr) = (self.command.clone(), resolve(&self.listen)?);
+        Ok(BrokerCommand { words, addr, log: self.log.clone(), apart: false })
     }
 }
 

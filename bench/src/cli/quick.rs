@@ -1,6 +1,6 @@
 use clap::Args;
 
-use super::{Connect, Probe, Trouble, interrupts, run::clean, workload};
+use super::{Connect, KEEPS, Probe, Trouble, interrupts, run::clean, workload};
 use crate::kinds;
 use crate::spec::Rate;
 use crate::stage::{Control, Moment, no_gate};
@@ -34,7 +34,7 @@ const RATE_MAX: f64 = 5_000.0;
 impl Quick {
     pub(super) fn run(&self) -> Result<(), Trouble> {
         let target = self.connect.target()?;
-        let stop = interrupts()?;
+        let stop = interrupts(KEEPS)?;
         let live = Live::new(self.quiet);
         live.doing("limits");
         let limits = self.probe.limits(&target);
@@ -70,6 +70,9 @@ impl Quick {
         }
         if !self.quiet {
             say(&self.next(&results));
+        }
+        if control.stopped() {
+            return Err(Trouble::Interrupted("interrupted: these are the figures until then".to_owned()));
         }
         clean(&results)
     }

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{Connect, Probe, Trouble, interrupts, milliseconds, workload, write_json, write_text};
+use super::{Connect, KEEPS, Probe, Trouble, interrupts, milliseconds, workload, write_json, write_text};
 use crate::result::RunResult;
 use crate::spec::{Acks, Bytes, Compression, Fault, Keys, Rate, Sizes, Spec, Verify, check};
 use crate::stage::{Control, no_gate};
@@ -127,8 +127,8 @@ pub(super) struct Shape {
     /// Acknowledgements: all, 1, 0
     #[arg(long, allow_negative_numbers = true)]
     acks: Option<Acks>,
-    /// Compression
-    #[arg(long, value_enum)]
+    /// Compression: none, gzip, snappy, lz4, zstd
+    #[arg(long)]
     compression: Option<Compression>,
     /// Share of a value that compression can squeeze out, 0 to 1
     #[arg(long)]
@@ -163,6 +163,11 @@ pub(super) struct Shape {
 }
 
 impl Shape {
+    /// Whether it says how long a run is.
+    pub(super) fn has_length(&self) -> bool {
+        self.duration.is_some() || self.brief
+    }
+
     /// The workload with these settings.
     pub(super) fn apply(&self, spec: &Spec) -> Result<Spec, Trouble> {
         fn set<T: Clone>(place: &mut T, value: Option<&T>) {
@@ -232,7 +237,7 @@ impl Run {
             specs.push(spec);
         }
         let target = self.connect.target()?;
-        let stop = interrupts()?;
+        let stop = interrupts(KEEPS)?;
         let live = Live::new(self.quiet);
         live.doing("limits");
         let limits = self.probe.limits(&target);
@@ -264,6 +269,13 @@ impl Run {
         live.done();
         if !results.is_empty() {
             self.write(&results)?;
+        }
+        if control.stopped() {
+            return Err(Trouble::Interrupted(format!(
+                "interrupted: {} of {} workloads, the last one cut short",
+                results.len(),
+                self.workloads.len()
+            )));
         }
         if !failures.is_empty() {
             return Err(Trouble::Run(failures.join("\n"), None));

@@ -3,10 +3,11 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{Trouble, workload, write_text};
-use crate::compare::Comparison;
+use crate::comparison::Comparison;
+use crate::goals::table;
 use crate::result::RunResult;
 use crate::spec::{self, Spec};
-use crate::tell::page;
+use crate::tell::{comparison_page, page};
 
 /// List the workloads, with what they are
 #[derive(Debug, Args)]
@@ -92,9 +93,22 @@ impl Report {
         if results.is_empty() {
             return Err(Trouble::Usage("these files hold no runs".to_owned()));
         }
-        write_text(&self.html, &page(&results))?;
+        write_text(&self.html, &self.page(&results))?;
         println!("{} runs in {}", results.len(), self.html.display());
         Ok(())
+    }
+}
+
+impl Report {
+    /// A comparison alone has its tables and goals.
+    fn page(&self, results: &[RunResult]) -> String {
+        match &self.results[..] {
+            [one] => Comparison::load(one).map_or_else(
+                |_| page(results),
+                |comparison| comparison_page(&comparison, &one.file_stem().unwrap_or_default().to_string_lossy()),
+            ),
+            _ => page(results),
+        }
     }
 }
 
@@ -125,7 +139,8 @@ impl Table {
         let folder = self.page.parent().unwrap_or(std::path::Path::new(""));
         let fresh = renewed(&text, |file| {
             let comparison = Comparison::load(&folder.join(file))?;
-            Ok(format!("{}.\n\n{}", comparison.host.line(), comparison.table()))
+            let goals = if comparison.goals.is_empty() { String::new() } else { table(&comparison.goals) + "\n" };
+            Ok(format!("{}.\n\n{goals}{}", comparison.host.line(), comparison.table()))
         })?;
         match (self.check, fresh == text) {
             (true, true) | (false, _) if self.check => Ok(()),

@@ -10,7 +10,7 @@ use crate::prepared;
 use crate::reader::{self, Meeting, Path};
 use crate::spec::{Acks, Rate, Spec, Verify};
 use crate::stage::Consumer;
-use crate::topics::Topic;
+use crate::topics::{RETRIABLE, Topic};
 use crate::verifier::{Ledger, Verdict};
 
 /// Numbers of the producers that fill begin here.
@@ -31,24 +31,26 @@ impl Run<'_> {
         spec.produce.batch_bytes.0 = spec.produce.batch_bytes.0.max(16 << 10);
         let rounds = bytes_each.div_ceil(spec.shape().batch_bytes).max(1);
         let shares = prepared::shares(&spec, topics, FILLERS, self.control.seed + 1)?;
-        let (phase, meeting) = (Phase::default(), Meeting::default());
+        let (phase, meeting) = (Phase::default(), Meeting { start_ns: 0.into(), ..Meeting::default() });
         let (out, samples) = channel();
         let sampler = Sampler::new(Role::Produce, out)?;
         let manner = Manner { fail_fast: self.control.fail_fast, churn: 0.0, seed: 0 };
         let done = std::thread::scope(|scope| {
             let turn = Loop::Closed { rounds };
-            let load = scope.spawn(|| driver::drive(shares, turn, &phase, sampler, manner, &meeting.failed));
+            let load = scope.spawn(|| driver::drive(shares, turn, &phase, &meeting, sampler, manner));
             while !load.is_finished() {
                 if self.control.stopped() {
                     phase.stop();
+                    meeting.hurry.store(true, Ordering::Relaxed);
                 }
                 std::thread::sleep(Duration::from_millis(5));
             }
             load.join()
                 .unwrap_or_else(|_| Err(BenchError::Missing { what: "a load thread, which panicked".to_owned() }))
         })?;
-        let refused = samples.try_iter().flat_map(|sample| sample.tally.errors).next();
-        match refused {
+        // What was refused for now is in doubt, and the next batch went there.
+        let refused = samples.try_iter().flat_map(|sample| sample.tally.errors);
+        match refused.into_iter().find(|(code, _)| !RETRIABLE.contains(code)) {
             Some((code, _)) => Err(BenchError::Refused { api: "Produce", code }),
             None => Ok(done.ledgers),
         }

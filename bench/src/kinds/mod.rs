@@ -238,7 +238,7 @@ impl Run<'_> {
     /// The end of every partition of every topic.
     fn ends(&self, topics: &[Topic]) -> Result<Vec<Vec<i64>>> {
         let mut control = Connection::open(self.target.addr)?;
-        topics.iter().map(|topic| topics::ends(&mut control, &topic.name, topic.leaders.len())).collect()
+        topics.iter().map(|topic| topics::await_ends(&mut control, &topic.name, topic.leaders.len())).collect()
     }
 
     fn produce(&mut self) -> Outcome {

@@ -1,7 +1,7 @@
-use ottla_batch::Batch;
+use ottla_batch::{Batch, Codec};
 
 use super::*;
-use crate::spec::{Acks, Bytes};
+use crate::spec::{Acks, Bytes, Compression};
 
 fn spec(change: impl FnOnce(&mut Spec)) -> Spec {
     let mut spec = Spec::default();
@@ -27,7 +27,7 @@ fn a_batch_is_as_large_as_asked() {
 #[test]
 fn every_batch_is_one_that_a_broker_takes() {
     for change in [
-        |spec: &mut Spec| spec.produce.compression = Compression::Lz4,
+        |spec: &mut Spec| spec.produce.compression = Compression(Codec::Lz4),
         |spec: &mut Spec| spec.produce.record_bytes = Sizes::Uniform(20, 900),
         |spec: &mut Spec| spec.produce.keys = Keys::Zipf(100, 0.99),
         |spec: &mut Spec| spec.produce.acks = Acks(1),

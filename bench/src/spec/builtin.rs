@@ -9,6 +9,7 @@ const OWN: &[(&str, &str)] = &[
     ("produce-16x64k", include_str!("../../workloads/produce-16x64k.toml")),
     ("produce-16x1k", include_str!("../../workloads/produce-16x1k.toml")),
     ("produce-1000x1k", include_str!("../../workloads/produce-1000x1k.toml")),
+    ("produce-1000x1k-flushed", include_str!("../../workloads/produce-1000x1k-flushed.toml")),
     ("end-to-end-2k", include_str!("../../workloads/end-to-end-2k.toml")),
     ("end-to-end-10k", include_str!("../../workloads/end-to-end-10k.toml")),
     ("tail-fetch", include_str!("../../workloads/tail-fetch.toml")),
@@ -28,12 +29,16 @@ const OWN: &[(&str, &str)] = &[
     ("zipf-lz4", include_str!("../../workloads/zipf-lz4.toml")),
 ];
 
+/// The load of which others are measured flushing, as Ottla always does.
+pub const FLUSHED: &str = "produce-1000x1k-flushed";
+
 /// Workloads of the speed table, in its order.
 pub const GOALS: &[&str] = &[
     "produce-1x64k",
     "produce-16x64k",
     "produce-16x1k",
     "produce-1000x1k",
+    FLUSHED,
     "end-to-end-2k",
     "end-to-end-10k",
     "tail-fetch",

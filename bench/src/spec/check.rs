@@ -1,4 +1,4 @@
-use super::{Compression, From, Kind, Rate, Spec};
+use super::{From, Kind, Rate, Spec};
 use crate::stamp::STAMP_BYTES;
 
 /// A value that makes no sense.
@@ -35,7 +35,7 @@ pub fn check(spec: &Spec) -> Result<(), Fault> {
     within("produce.batch_bytes", spec.produce.batch_bytes.0, 128, BATCH_BYTES_MAX, "bytes")?;
     let least = STAMP_BYTES as u64;
     let values = &spec.produce.record_bytes;
-    let smallest = if spec.produce.compression == Compression::None { least } else { 1 };
+    let smallest = if spec.produce.compression.is_none() { least } else { 1 };
     within("produce.record_bytes", values.mean() as u64, smallest, BATCH_BYTES_MAX, "bytes on average")?;
     let request = spec.produce.batch_bytes.0 * u64::from(spec.produce.partitions_per_request);
     within("produce.partitions_per_request", request, 1, REQUEST_BYTES_MAX, "bytes in a request")?;

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-// Sizes, rates, keys, acks.
+// Sizes, rates, keys, acks, codecs.
 mod values;
-pub use values::{Acks, Bytes, Keys, Rate, Sizes};
+pub use values::{Acks, Bytes, Compression, Keys, Rate, Sizes};
 
 // What a file says: line, key, nearest valid name.
 mod parse;
@@ -20,7 +20,7 @@ pub use check::{Fault, check};
 // Those that come with the program.
 mod builtin;
 mod openmessaging;
-pub use builtin::{GOALS, GROWTH, builtin, find, names, text};
+pub use builtin::{FLUSHED, GOALS, GROWTH, builtin, find, names, text};
 
 #[cfg(test)]
 mod tests;
@@ -91,19 +91,6 @@ pub enum Verify {
     Full,
 }
 
-/// Compression of batches.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ValueEnum)]
-#[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "Kafka's names")]
-pub enum Compression {
-    #[default]
-    None,
-    Gzip,
-    Snappy,
-    Lz4,
-    Zstd,
-}
-
 /// The topics of a workload.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -172,7 +159,7 @@ impl Default for Produce {
             record_bytes: Sizes::default(),
             partitions_per_request: 1,
             acks: Acks::default(),
-            compression: Compression::None,
+            compression: Compression::default(),
             compressibility: 0.0,
             keys: Keys::None,
             threads: 1,

@@ -90,6 +90,8 @@ fn values_are_spelled_one_way_and_come_back() {
     both::<Sizes>("100:9,4096:1", "100:9,4096:1");
     both::<Keys>("zipf:1000", "zipf:1000:0.99");
     both::<Acks>("-1", "all");
+    both::<Compression>("zstd", "zstd");
+    assert!("lz5".parse::<Compression>().unwrap_err().ends_with("did you mean 'lz4'?"));
     for text in ["-5", "nan", "1e300", "2 QB"] {
         assert!(text.parse::<Bytes>().is_err(), "{text}");
     }

@@ -3,8 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
+use ottla_batch::Codec;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::nearest;
 
 /// Reads from a file whatever the type's `FromStr` takes, and numbers as well; writes its `Display`.
 macro_rules! spelled {
@@ -313,5 +316,42 @@ impl FromStr for Acks {
 impl fmt::Display for Acks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0 == -1 { f.write_str("all") } else { write!(f, "{}", self.0) }
+    }
+}
+
+/// The codec of batches: `none`, `gzip`, `snappy`, `lz4`, `zstd`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Compression(pub Codec);
+spelled!(Compression);
+
+impl Default for Compression {
+    fn default() -> Compression {
+        Compression(Codec::None)
+    }
+}
+
+impl Compression {
+    /// Whether batches are left as they are.
+    pub fn is_none(self) -> bool {
+        self.0 == Codec::None
+    }
+}
+
+impl FromStr for Compression {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Compression, String> {
+        let codec = Codec::ALL.into_iter().find(|codec| codec.name() == text);
+        codec.map(Compression).ok_or_else(|| {
+            let names = Codec::ALL.map(Codec::name);
+            let meant = nearest(text, names).map_or_else(String::new, |name| format!("; did you mean '{name}'?"));
+            format!("compression '{text}' is none of {}{meant}", names.join(", "))
+        })
+    }
+}
+
+impl fmt::Display for Compression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.name())
     }
 }

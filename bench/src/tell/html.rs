@@ -1,7 +1,9 @@
 use std::fmt::Write as _;
 
+use super::overview;
 use super::svg::{Axis, COLOURS, Plot, Series, bars, escape};
 use super::{figure, thousands};
+use crate::comparison::Comparison;
 use crate::measure::Latency;
 use crate::result::{RunResult, Second, Stage};
 
@@ -15,16 +17,26 @@ pub fn page(results: &[RunResult]) -> String {
         [one] => format!("{} on {}", one.workload.name, one.broker.label),
         many => format!("{} runs", many.len()),
     };
+    whole(&title, results, "")
+}
+
+/// The page of a comparison: goals and medians first.
+pub fn comparison_page(comparison: &Comparison, name: &str) -> String {
+    whole(name, &comparison.runs, &overview::of(comparison))
+}
+
+fn whole(title: &str, results: &[RunResult], first: &str) -> String {
     let mut out = format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
          <title>{}</title><style>{STYLE}</style><main><h1>{}</h1>",
-        escape(&title),
-        escape(&title)
+        escape(title),
+        escape(title)
     );
     if let [one] = results {
         let _ = write!(out, "<p class=\"lead\">{}</p>", escape(&one.workload.about));
     }
     out.push_str(&verdict(results));
+    out.push_str(first);
     let all = lines(results);
     let mut names: Vec<&str> = Vec::new();
     for line in &all {
@@ -128,7 +140,7 @@ fn verdict(results: &[RunResult]) -> String {
 fn cards(runs: &[&Line<'_>]) -> String {
     let [run] = runs else { return String::new() };
     let stage = run.stage;
-    let shown = stage.latency.first().map(|latency| *latency.shown()).unwrap_or_default();
+    let shown = stage.shown();
     let mut cards = vec![
         (
             format!("{} MB/s", figure(stage.flow().mb_per_second)),
@@ -303,7 +315,7 @@ fn cost_table(runs: &[&Line<'_>]) -> String {
         <th>broker CPUs</th><th>client CPUs</th><th>CPU-s/GB</th><th>per 10⁶ batches</th><th>RSS MiB</th><th>switches/s</th><th>disk B/B</th><th>net MB</th><th>of limit</th><th>errors</th></tr>".to_owned();
     for run in runs {
         let stage = run.stage;
-        let shown = stage.latency.first().map(|latency| *latency.shown()).unwrap_or_default();
+        let shown = stage.shown();
         let seconds = stage.seconds.max(1e-9);
         let maybe = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), figure);
         let cells = [

@@ -2,12 +2,14 @@
 
 // A run in a few lines, and tables.
 mod text;
+pub(crate) use text::trouble;
 pub use text::{figure, quiet_line, summary, thousands};
 
 // One self-contained page.
 mod html;
+mod overview;
 mod svg;
-pub use html::page;
+pub use html::{comparison_page, page};
 
 // What moves while it runs.
 mod live;

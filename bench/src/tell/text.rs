@@ -33,8 +33,7 @@ pub fn thousands(value: f64) -> String {
 pub fn quiet_line(result: &RunResult) -> String {
     let (value, unit, _) = result.headline();
     let cost = result.headline_cost().map_or_else(String::new, |(cost, unit)| format!("  {} {unit}", figure(cost)));
-    let latency =
-        result.stages.last().and_then(|stage| stage.latency.first()).map(|it| *it.shown()).unwrap_or_default();
+    let latency = result.shown();
     let mut line = format!(
         "{:<20} {:<12} {:>10} {unit:<10}{cost:<24} p50 {} p99 {} p99.9 {} ms",
         result.workload.name,
@@ -51,7 +50,7 @@ pub fn quiet_line(result: &RunResult) -> String {
 }
 
 /// What went wrong, in words.
-fn trouble(result: &RunResult) -> Vec<String> {
+pub(crate) fn trouble(result: &RunResult) -> Vec<String> {
     let mut words: Vec<String> = result.stages.iter().flat_map(stage_trouble).collect();
     if !result.verification.is_good() {
         words.push(result.verification.line());
@@ -61,7 +60,7 @@ fn trouble(result: &RunResult) -> Vec<String> {
 
 fn stage_trouble(stage: &Stage) -> Vec<String> {
     let named = |(code, count): (&i16, &u64)| format!("{count} × error {code} {}", error_name(*code));
-    let mut words: Vec<String> = stage.errors.iter().map(named).collect();
+    let mut words: Vec<String> = stage.nothing().into_iter().chain(stage.errors.iter().map(named)).collect();
     if stage.outages > 0 {
         words.push(format!("{} connections lost, {:.1} s without", stage.outages, stage.away_seconds));
     }
@@ -124,6 +123,10 @@ fn stage_lines(out: &mut String, stage: &Stage) {
     }
     for (name, value) in &stage.extra {
         let _ = writeln!(out, "  {name:<10} {}", figure(*value));
+    }
+    for (code, count) in &stage.postponed {
+        let name = error_name(*code);
+        let _ = writeln!(out, "  note       {count} first batches had to be sent again before the clock ran: {name}");
     }
     for words in stage_trouble(stage) {
         let _ = writeln!(out, "  trouble    {words}");

@@ -77,8 +77,7 @@ pub(super) fn verify(addr: SocketAddr, written: &Written, findings: &mut Finding
     let (content, partitions) = (*content, observer.seen.len());
     let mut connection = Connection::open(addr)?;
     topics::await_leaders(&mut connection, topic, partitions)?;
-    topics::await_ends(&mut connection, topic, partitions)?;
-    let ends = topics::ends(&mut connection, topic, partitions)?;
+    let ends = topics::await_ends(&mut connection, topic, partitions)?;
     let mut logs = Vec::new();
     for (index, end) in ends.iter().enumerate() {
         let reading = Reading { topic, partition: index as i32, end: *end, content };
