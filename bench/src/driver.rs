@@ -432,3 +432,6 @@ impl<'a> Driver<'a> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
