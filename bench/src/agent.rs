@@ -239,7 +239,7 @@ pub fn run(
             };
             let meeting = &meeting;
             threads.push(scope.spawn(move || {
-                let outcome = conduct(*addr, order, spec, target, control, meeting);
+                let outcome = conduct(*addr, order, target, control, meeting);
                 if outcome.is_err() {
                     meeting.gone.store(true, Ordering::Relaxed);
                 }
@@ -264,7 +264,7 @@ pub fn run(
     merged.agents = agents.to_vec();
     merged.broker.pid = target.pid;
     merged.limits = limits.cloned();
-    for (stage, seen) in merged.stages.iter_mut().zip(usages) {
+    for (stage, seen) in merged.stages.iter_mut().zip(usages).filter(|(_, seen)| seen.seconds > 0.0) {
         merged.notes.push(format!("the broker's process was seen for {:.1} of {:.1} s", seen.seconds, stage.seconds));
         let mut usage = seen.usage;
         usage.scale(stage.seconds / seen.seconds.max(1e-3));
@@ -297,7 +297,6 @@ struct Together {
 fn conduct(
     addr: SocketAddr,
     order: Order,
-    spec: &Spec,
     target: &Target,
     control: &Control<'_>,
     meeting: &Together,
@@ -307,8 +306,7 @@ fn conduct(
     let first = order.part.0 == 0;
     let number = order.part.0;
     send(&mut socket, &Word::Begin(Box::new(order)))?;
-    let mut looks: Vec<Seen> = Vec::new();
-    let mut window: Option<(Instant, Look)> = None;
+    let mut eye = target.pid.filter(|_| first).map(|pid| Eye { pid, begun: None, seen: Vec::new() });
     let (mut stopped, mut rounds) = (false, 0);
     loop {
         if (control.stopped() || meeting.gone.load(Ordering::Relaxed)) && !stopped {
@@ -321,32 +319,44 @@ fn conduct(
                 rounds += 1;
                 meeting.await_all(rounds, control);
                 send(&mut socket, &Word::Go)?;
-                window = None;
+                eye.iter_mut().for_each(Eye::open);
             }
             Some(Report::Second { counts, progress, second }) => {
-                if first && let Some(pid) = target.pid {
-                    watch_broker(pid, counts, second.at >= spec.seconds - 1.5, &mut window, &mut looks);
-                }
+                eye.iter_mut().for_each(|eye| eye.look(counts));
                 let sum = meeting.sum(number, second);
                 if first {
                     (control.live)(&Moment { stage: "", counts, progress, second: sum });
                 }
             }
-            Some(Report::Done(result)) => return Ok((*result, looks)),
+            Some(Report::Done(result)) => return Ok((*result, eye.map_or_else(Vec::new, |eye| eye.seen))),
             Some(Report::Failed { why }) => return Err(BenchError::Missing { what: format!("agent {addr}: {why}") }),
         }
     }
 }
 
-/// Looks at the broker's process at the window's begin and end, as the first agent's seconds tell.
-fn watch_broker(pid: u32, counts: bool, last: bool, window: &mut Option<(Instant, Look)>, looks: &mut Vec<Seen>) {
-    match window {
-        None if counts => *window = Some((Instant::now(), Look::at(pid))),
-        Some((begun, look)) if last => {
-            looks.push(Seen { seconds: begun.elapsed().as_secs_f64(), usage: Look::at(pid).since(look) });
-            *window = None;
+/// Looks at the broker's process from the end of each stage's warm-up to the last second that is told. *Lives on: the first agent's thread.*
+struct Eye {
+    pid: u32,
+    begun: Option<(Instant, Look)>,
+    seen: Vec<Seen>,
+}
+
+impl Eye {
+    /// A stage begins.
+    fn open(&mut self) {
+        self.begun = Some((Instant::now(), Look::at(self.pid)));
+        self.seen.push(Seen { seconds: 0.0, usage: Usage::default() });
+    }
+
+    /// A second of it has passed.
+    fn look(&mut self, counts: bool) {
+        let now = Look::at(self.pid);
+        match (&self.begun, self.seen.last_mut()) {
+            (Some((begun, look)), Some(seen)) if counts => {
+                *seen = Seen { seconds: begun.elapsed().as_secs_f64(), usage: now.since(look) };
+            }
+            _ => self.begun = Some((Instant::now(), now)),
         }
-        _ => {}
     }
 }
 

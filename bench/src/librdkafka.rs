@@ -32,6 +32,8 @@ use crate::verifier::{Ledger, Sightings, judge};
 
 /// Bytes of a record's stamp: number, due.
 const STAMP_BYTES: usize = 16;
+/// Records that a producer's queue holds at least.
+const QUEUE_MIN: u64 = 1_000;
 /// How long records may take to arrive once the last has left.
 const DRAIN: Duration = Duration::from_secs(15);
 
@@ -200,6 +202,7 @@ fn stage_of(
         broker: after.1.zip(before.1).map(|(after, before)| after.since(&before)),
         client: after.2.since(&before.2),
         errors,
+        shed: produced.shed,
         ..Stage::default()
     };
     stage.price();
@@ -224,15 +227,19 @@ fn produce(
 ) -> Result<Ledger> {
     let bytes = (spec.produce.record_bytes.mean() as usize).max(STAMP_BYTES);
     let acks = Acks { phase: phase.clone(), sampler: sampler.into(), bytes: bytes as u64, doubts: AtomicU64::new(0) };
+    let shape = spec.shape();
+    // As many as can be under way, and as many again that wait: what its usual queue of 100,000 holds would be latency, and take long to
+    // leave in the end.
+    let waiting = (2 * shape.records * u64::from(spec.produce.in_flight)).max(QUEUE_MIN);
     let producer: ThreadedProducer<Acks> = config(target)
         .set("acks", spec.produce.acks.to_string())
         .set("linger.ms", spec.produce.linger_ms.unwrap_or(5.0).to_string())
         .set("batch.size", spec.produce.batch_bytes.0.to_string())
         .set("max.in.flight.requests.per.connection", spec.produce.in_flight.to_string())
+        .set("queue.buffering.max.messages", waiting.to_string())
         .set("enable.idempotence", "false")
         .create_with_context(acks)
         .map_err(|why| failed("producer", &why))?;
-    let shape = spec.shape();
     let rate = shape.batches_per_second.map(|rate| rate * shape.records as f64);
     let mut schedule = rate.map(|rate| Schedule::new(phase.now_ns(), rate, at.into(), spec.produce.producers.into()));
     let mut value = vec![0; bytes];
@@ -264,13 +271,16 @@ fn produce(
             Err((why, _)) => return Err(failed("send", &why)),
         }
     }
-    producer.flush(DRAIN).map_err(|why| failed("flush", &why))?;
+    let flushed = producer.flush(DRAIN).is_ok();
     let acks = producer.context();
     if let Ok(mut sampler) = acks.sampler.lock() {
+        if !flushed {
+            sampler.tally().shed += producer.in_flight_count().max(0) as u64;
+        }
         sampler.hand_over()?;
     }
     // Which records failed is not kept: with any, nothing can be said of losses.
-    let doubts_overflow = acks.doubts.load(Ordering::Relaxed) > 0 || spec.produce.acks.0 == 0;
+    let doubts_overflow = !flushed || acks.doubts.load(Ordering::Relaxed) > 0 || spec.produce.acks.0 == 0;
     Ok(Ledger { producer: at, partitions: vec![partition], sent, doubts_overflow, ..Ledger::default() })
 }
 

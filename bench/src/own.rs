@@ -51,13 +51,11 @@ impl Drop for Scratch {
 fn program() -> Result<PathBuf> {
     let own = std::env::current_exe().during(|| "find this program".to_owned())?;
     let beside = own.with_file_name("ottla");
-    match own.file_stem().is_some_and(|name| name == "ottla") {
-        true => Ok(own),
-        false if beside.is_file() => Ok(beside),
-        false => {
-            Err(BenchError::BadArgument { why: format!("'{SELF}' needs the program ottla beside {}", own.display()) })
-        }
+    if own.file_stem().is_none_or(|name| name != "ottla-bench") {
+        return Ok(own);
     }
+    let why = || BenchError::BadArgument { why: format!("'{SELF}' needs the program ottla beside {}", own.display()) };
+    beside.is_file().then_some(beside).ok_or_else(why)
 }
 
 /// How to start a broker of our own, its data below `folder`; `more` are further arguments of `ottla start`.

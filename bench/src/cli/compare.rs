@@ -118,10 +118,11 @@ impl Compare {
         let comparison = compare(&plan, &control, limits, &mut |news| match news {
             News::Doing(what) => live.doing(&what),
             News::Done(line, so_far) => {
+                // What is told is kept already, whatever comes next.
+                unkept = so_far.keep(&self.out, &self.name, self.whole).err();
                 if !self.quiet {
                     live.say(&line);
                 }
-                unkept = so_far.keep(&self.out, &self.name, self.whole).err();
             }
         });
         live.done();
