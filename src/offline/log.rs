@@ -256,10 +256,14 @@ impl Judged<'_> {
             found.push(Finding::new(Kind::Segment, path, 0, what));
         }
         let mut expected = self.due;
-        for (place, verdict) in self.content.places.iter().zip(&self.verdicts) {
+        let places = &self.content.places;
+        for (index, (place, verdict)) in places.iter().zip(&self.verdicts).enumerate() {
             match verdict {
                 Some(what) if place.fault.is_some() => {
                     found.push(Finding::new(Kind::Batch, path, place.position, what).about(place.base, place.next));
+                    // Said once, where what follows agrees with its offsets.
+                    let agreed = places.get(index + 1).is_some_and(|next| next.base == place.next);
+                    expected = if agreed && place.base == expected { place.next } else { expected };
                 }
                 Some(what) => found.push(Finding::new(Kind::Offsets, path, place.position, what)),
                 None => {

@@ -482,6 +482,17 @@ fn frames(journal: &Path) -> Vec<usize> {
 }
 
 #[test]
+fn a_damaged_batch_is_told_of_once() {
+    let scratch = folder();
+    let data = scratch.path().join("data");
+    written(&data, false);
+    flip_in_batch(&data, 0, 100);
+    assert_eq!(findings(&data), ["batch"]);
+    let said = say(&["log", "verify", data.to_str().unwrap()]).out;
+    assert!(said.lines().any(|line| line.starts_with("checked ") && line.contains(" MiB, ")), "{said}");
+}
+
+#[test]
 fn what_only_the_journal_has_is_proved_and_copied() {
     let scratch = folder();
     let (data, copied) = (scratch.path().join("data"), scratch.path().join("copied"));

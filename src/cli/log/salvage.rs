@@ -2,6 +2,7 @@ use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
 use clap::Args;
+use indicatif::BinaryBytes;
 
 use super::bar::Bar;
 use super::row::{Row, Rows};
@@ -99,7 +100,7 @@ fn summary_row(salvaged: &Salvaged) -> Row {
 
 fn tell(salvaged: &Salvaged, out: &mut impl Write) -> Result<(), Failure> {
     for left in &salvaged.left_out {
-        let (last, bytes) = (left.to - 1, counted(left.bytes, "byte"));
+        let (last, bytes) = (left.to - 1, BinaryBytes(left.bytes));
         writeln!(out, "{}: offsets {} to {last} are left out ({bytes}): {}", left.partition, left.from, left.why)?;
     }
     for note in &salvaged.notes {
@@ -109,7 +110,7 @@ fn tell(salvaged: &Salvaged, out: &mut impl Write) -> Result<(), Failure> {
         counted(salvaged.partitions, "partition"),
         counted(salvaged.batches, "batch"),
         counted(salvaged.records, "record"),
-        counted(salvaged.bytes, "byte"),
+        BinaryBytes(salvaged.bytes).to_string(),
     ];
     writeln!(out, "copied {}; {} from the journal", parts.join(", "), counted(salvaged.from_journal, "batch"))?;
     Ok(())

@@ -2,6 +2,7 @@ use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
 use clap::Args;
+use indicatif::BinaryBytes;
 
 use super::bar::Bar;
 use super::row::{Row, Rows};
@@ -123,7 +124,7 @@ fn summary(verified: &Verified) -> String {
         counted(verified.segments, "segment"),
         counted(verified.batches, "batch"),
         counted(verified.records, "record"),
-        counted(verified.bytes, "byte"),
+        BinaryBytes(verified.bytes).to_string(),
         counted(verified.frames, "journal frame"),
     ];
     let mut text = format!("checked {}", parts.join(", "));
@@ -132,7 +133,7 @@ fn summary(verified: &Verified) -> String {
             "\nonly in the journal: {} with {} ({}), acknowledged; the next start puts them into their segments",
             counted(verified.journal_batches, "batch"),
             counted(verified.journal_records, "record"),
-            counted(verified.journal_bytes, "byte")
+            BinaryBytes(verified.journal_bytes)
         );
     }
     if verified.unfinished > 0 {
