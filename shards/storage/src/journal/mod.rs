@@ -12,7 +12,7 @@ pub(crate) use frame::Frame;
 use std::rc::Rc;
 
 use ottla_batch::{HEADER_BYTES, Joint};
-use ottla_reactor::{AlignedBuffer, monotonic};
+use ottla_reactor::{AlignedBuffer, BLOCK, monotonic};
 use ottla_units::Offset;
 
 use crate::flush::Company;
@@ -58,6 +58,8 @@ pub(crate) struct Journal {
     joint: Joint,
     spare: Option<AlignedBuffer>,
     spare_touched: Vec<Touched>,
+    /// Bytes of a frame's buffer from the first append on, and at most.
+    frame_bytes: usize,
     frame_bytes_max: usize,
 }
 
@@ -74,7 +76,7 @@ pub(crate) struct Cycle {
 impl Journal {
     pub(crate) fn new(config: &StoreConfig) -> Journal {
         Journal {
-            frame: Frame::new(AlignedBuffer::registered(config.frame_bytes)),
+            frame: Frame::new(AlignedBuffer::new(BLOCK)),
             cycle: 1,
             touched: Vec::new(),
             bulk: Vec::new(),
@@ -88,6 +90,7 @@ impl Journal {
             joint: Joint::default(),
             spare: None,
             spare_touched: Vec::new(),
+            frame_bytes: config.frame_bytes,
             frame_bytes_max: config.frame_bytes_max,
         }
     }
@@ -105,7 +108,7 @@ impl Journal {
     /// Makes sure that an entry of `bytes` and one without payload fit, if need be into a larger buffer.
     pub(crate) fn make_room(&mut self, bytes: usize) -> Result<(), StorageError> {
         while !self.frame.fits(bytes + ENTRY_HEADER_BYTES) {
-            let larger = (self.frame.capacity() * 2).min(self.frame_bytes_max);
+            let larger = (self.frame.capacity() * 2).max(self.frame_bytes).min(self.frame_bytes_max);
             if larger <= self.frame.capacity() {
                 return Err(StorageError::Busy);
             }
