@@ -84,7 +84,7 @@ fn cost(run: &RunResult) -> f64 {
 impl Comparison {
     /// Notes what could not be done; the line to tell.
     pub(crate) fn failed(&mut self, workload: &str, broker: &str, why: &BenchError) -> String {
-        let line = format!("{workload:<20} {broker:<12} failed: {why}");
+        let line = format!("{workload:<24} {broker:<12} failed: {why}");
         self.failures.push(Failure { workload: workload.to_owned(), broker: broker.to_owned(), why: why.to_string() });
         line
     }

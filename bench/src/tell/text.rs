@@ -35,7 +35,7 @@ pub fn quiet_line(result: &RunResult) -> String {
     let cost = result.headline_cost().map_or_else(String::new, |(cost, unit)| format!("  {} {unit}", figure(cost)));
     let latency = result.shown();
     let mut line = format!(
-        "{:<20} {:<12} {:>10} {unit:<10}{cost:<24} p50 {} p99 {} p99.9 {} ms",
+        "{:<24} {:<12} {:>10} {unit:<10}{cost:<24} p50 {} p99 {} p99.9 {} ms",
         result.workload.name,
         result.broker.label,
         figure(value),
