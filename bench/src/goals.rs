@@ -211,7 +211,8 @@ impl Case<'_> {
         if runs.is_empty() {
             return Err(format!("no whole run of {workload} on {}", self.name(broker)));
         }
-        let values: Vec<f64> = runs.iter().filter_map(|run| pick(run)).filter(|value| value.is_finite()).collect();
+        let told = runs.iter().filter(|run| run.stages.iter().all(|stage| stage.nothing().is_none()));
+        let values: Vec<f64> = told.filter_map(|run| pick(run)).filter(|value| value.is_finite()).collect();
         if values.len() < runs.len().div_ceil(2) {
             let why = runs.iter().flat_map(|run| &run.stages).find_map(Stage::nothing);
             let why = why.unwrap_or_else(|| "its process is not seen on this machine".to_owned());
@@ -305,7 +306,7 @@ impl Case<'_> {
     fn linear(&self, unit: &str, pick: fn(&Partitions) -> Option<f64>) -> Found {
         let starts = &self.comparison.own.starts;
         let at = |count: usize| starts.iter().find(|found| found.partitions == count).and_then(pick);
-        let none = || format!("say --a NAME={}: it needs brokers that it may start and kill", crate::own::SELF);
+        let none = || format!("not tried: it needs --a NAME={}, brokers that it may start and kill", crate::own::SELF);
         let least = starts.first().ok_or_else(none)?;
         let base = pick(least).ok_or_else(none)?;
         let each = |count: usize| Some((at(count)? - base).max(0.0) / (count - least.partitions) as f64);
@@ -320,7 +321,7 @@ impl Case<'_> {
         let of = |shards: &str, pick: Pick| {
             let runs = self.comparison.own.shards.iter().filter(|run| run.broker.label == shards && !run.interrupted);
             let values: Vec<f64> = runs.filter_map(pick).collect();
-            let none = || format!("say --a NAME={}: it needs brokers that it may start", crate::own::SELF);
+            let none = || format!("not tried: it needs --a NAME={}, brokers that it may start", crate::own::SELF);
             if values.is_empty() { Err(none()) } else { Ok(median(&values)) }
         };
         let rate: Pick = |run| Some(last(run)?.flow().requests_per_second);

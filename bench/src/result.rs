@@ -202,7 +202,7 @@ impl Stage {
             return None;
         }
         Some(match self.late {
-            0 if self.seconds < 1e-3 => "ended before anything was counted".to_owned(),
+            _ if self.seconds < 0.05 => "ended before anything was counted".to_owned(),
             0 => format!("no request was answered in the {:.1} s that count, nor after them", self.seconds),
             late => format!(
                 "no request was answered in the {:.1} s that count; {late} were afterwards, the slowest {:.1} s after it had left",

@@ -8,7 +8,8 @@ use crate::goals::{Reached, counts};
 
 /// What a comparison says before its runs: goals, medians, what brokers of our own have shown, what went wrong.
 pub(super) fn of(comparison: &Comparison) -> String {
-    goals(comparison)
+    early(comparison)
+        + &goals(comparison)
         + &medians(comparison)
         + &starts(&comparison.own.starts)
         + &shards(comparison)
@@ -17,6 +18,14 @@ pub(super) fn of(comparison: &Comparison) -> String {
 
 fn cells(tag: &str, cells: impl IntoIterator<Item = impl AsRef<str>>) -> String {
     cells.into_iter().map(|cell| format!("<{tag}>{}</{tag}>", escape(cell.as_ref()))).collect()
+}
+
+fn early(comparison: &Comparison) -> String {
+    if !comparison.interrupted {
+        return String::new();
+    }
+    let (runs, planned) = (comparison.runs.len(), comparison.planned);
+    format!("<p class=\"verdict unknown\">Ended before its time, {runs} of {planned} runs.</p>")
 }
 
 fn goals(comparison: &Comparison) -> String {
