@@ -204,11 +204,14 @@ fn files() {
         .max_by_key(|bytes| bytes.chunks(4096).take_while(|block| block[0] != 0).count());
     Command::new("kill").args(["-TERM", &broker.id().to_string()]).status().unwrap();
     assert!(broker.wait().unwrap().success());
-    // The header and the first frames.
+    // The header and the first frames; the entries of the first.
+    const ENTRIES_AT: usize = 4096 + ottla_storage::inspect::FRAME_HEADER_BYTES;
     let journal = &journal.unwrap()[..12 << 10];
     put("journal", "first-frames", journal);
-    put("journal", "entries", &journal[4096 + 48..4096 + 600]);
-    let mut parts = Vec::new();
+    put("journal", "entries", &journal[ENTRIES_AT..4096 + 600]);
+    let mut owner = fs::read(data.join("topics/t-0/partition.metadata")).unwrap();
+    owner.resize(owner.len().next_multiple_of(4), b'\n');
+    let mut parts = vec![owner];
     for (pick, end) in
         [".log", ".index", ".timeindex", "", ".snapshot", "checkpoint", "leader-epoch-checkpoint"].iter().enumerate()
     {
@@ -228,8 +231,8 @@ fn files() {
         }
     }
     put("index", "name", b"00000000000000000041.timeindex");
-    put("dump", "journal", &[&[7], &journal[4096 + 48..4096 + 600]].concat());
-    parts.push(journal[4096 + 48..4096 + 48 + 552].to_vec());
+    put("dump", "journal", &[&[7], &journal[ENTRIES_AT..4096 + 600]].concat());
+    parts.push(journal[ENTRIES_AT..ENTRIES_AT + 552].to_vec());
     let cuts: Vec<u8> = parts.iter().map(|part| (part.len() / 4) as u8).collect();
     put("verify", "folder", &[&cuts[..], &parts.concat()].concat());
     for (place, path) in find(&data.join("metadata"), "").iter().enumerate() {

@@ -12,7 +12,9 @@ use ottla_cluster::Image;
 use ottla_cluster::frame::{FILE_HEADER_BYTES, FRAME_HEADER_BYTES, Frames, Kind};
 use ottla_coordinator::{Groups, Settings, subscribed_topics};
 use ottla_partition::ProducerTable;
-use ottla_storage::inspect::{FrameFound, Journal, journal as read_journal};
+use ottla_storage::inspect::{
+    FRAME_HEADER_BYTES as JOURNAL_HEADER_BYTES, FrameFound, Journal, journal as read_journal,
+};
 use ottla_storage::{Epochs, INDEX_ENTRY_BYTES, IndexEntry, SegmentFile, TIME_ENTRY_BYTES, TimeEntry};
 use ottla_units::Timestamp;
 
@@ -139,6 +141,8 @@ pub fn produced(bytes: &[u8]) {
 
 /// Bytes of a block in journals.
 const BLOCK: usize = 4096;
+/// Bytes of an input that become one frame.
+const SEALED_BODY_BYTES: usize = 600;
 
 /// A journal of one file header and a frame for each part of `bytes`, its checksums right.
 fn sealed_journal(bytes: &[u8]) -> Vec<u8> {
@@ -147,16 +151,17 @@ fn sealed_journal(bytes: &[u8]) -> Vec<u8> {
     file[8..12].copy_from_slice(&1u32.to_le_bytes());
     let crc = crc32c::crc32c(&file[8..64]);
     file[4..8].copy_from_slice(&crc.to_le_bytes());
-    for (number, body) in bytes.chunks(600).enumerate() {
+    for (number, body) in bytes.chunks(SEALED_BODY_BYTES).enumerate() {
         let at = file.len();
-        file.resize(at + 48, 0);
+        file.resize(at + JOURNAL_HEADER_BYTES, 0);
         file[at..at + 4].copy_from_slice(b"OTJF");
         file.extend_from_slice(body);
         let length = (file.len() - at) as u32;
         file[at + 8..at + 12].copy_from_slice(&length.to_le_bytes());
         file[at + 12..at + 16].copy_from_slice(&3u32.to_le_bytes());
         file[at + 32..at + 36].copy_from_slice(&(number as u32).to_le_bytes());
-        let crc = crc32c::crc32c(&file[at + 8..]);
+        // Of the entries, and then of the header behind this field.
+        let crc = crc32c::crc32c_append(crc32c::crc32c(body), &file[at + 8..at + JOURNAL_HEADER_BYTES]);
         file[at + 4..at + 8].copy_from_slice(&crc.to_le_bytes());
         file.resize(file.len().next_multiple_of(BLOCK), 0);
     }
@@ -165,7 +170,11 @@ fn sealed_journal(bytes: &[u8]) -> Vec<u8> {
 
 /// A journal file: header, frames, entries; as it is, and as the frames of a sound file.
 pub fn journal(bytes: &[u8]) {
-    for bytes in [bytes, &sealed_journal(bytes)] {
+    let sealed = sealed_journal(bytes);
+    let Journal::File(_, frames) = read_journal(&sealed) else { panic!("no file header as storage writes it") };
+    let sound = frames.filter(|found| matches!(found, FrameFound::Frame { .. })).count();
+    assert_eq!(sound, bytes.len().div_ceil(SEALED_BODY_BYTES), "frames as storage writes them");
+    for bytes in [bytes, &sealed] {
         let Journal::File(_, frames) = read_journal(bytes) else { continue };
         for frame in frames {
             if let FrameFound::Frame { at, header, entries } = frame {
@@ -309,7 +318,9 @@ pub fn dump(bytes: &[u8]) {
 
 /// What `ottla log verify` says of a data folder: the first bytes say how the others are cut into its files.
 pub fn verify(bytes: &[u8]) {
-    const NAMES: [&str; 5] = [
+    const NAMES: [&str; 6] = [
+        // Without it nobody knows whose the others are, and they are not read.
+        "topics/t-0/partition.metadata",
         "topics/t-0/00000000000000000000.log",
         "topics/t-0/00000000000000000000.index",
         "topics/t-0/00000000000000000000.timeindex",
