@@ -17,7 +17,10 @@ fn main() -> ExitCode {
     match Arguments::parse().bench.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(trouble) => {
-            eprintln!("error: {trouble}");
+            let words = trouble.to_string();
+            if !words.is_empty() {
+                eprintln!("error: {words}");
+            }
             ExitCode::from(trouble.status())
         }
     }

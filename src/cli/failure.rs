@@ -48,7 +48,7 @@ impl Failure {
 
     /// Tells it, and gives the exit status.
     pub fn report(&self) -> ExitCode {
-        if self.kind != Kind::ReaderGone {
+        if !self.what.is_empty() {
             eprintln!("error: {self}");
         }
         match self.kind {

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
-use crate::harness::{Broker, folder, ottla, say};
+use crate::harness::{Broker, folder, ottla, say, say_with};
 
 fn interrupt(child: &Child) {
     let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
@@ -94,6 +94,37 @@ fn two_agents_share_a_load_out_and_nothing_is_lost() {
         interrupt(&agent.child);
         assert_eq!(agent.child.wait().unwrap().code(), Some(0), "an agent ends when it is told to");
     }
+}
+
+#[test]
+fn brokers_of_our_own_are_started_measured_and_cleared_away() {
+    let scratch = folder();
+    let data = scratch.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    let mut compare = ottla();
+    compare.args([
+        "bench",
+        "compare",
+        "--a",
+        "ottla=self",
+        "--suite",
+        "growth",
+        "--brief",
+        "--rounds",
+        "1",
+        "--no-probe",
+    ]);
+    compare.args(["--settle", "0", "--name", "own", "--out"]).arg(scratch.path()).arg("--data").arg(&data);
+    let said = say_with(compare, b"").ok();
+    let found = json(&scratch.path().join("own.json"));
+    let starts = found["own"]["starts"].as_array().unwrap();
+    assert_eq!(starts.iter().map(|start| start["partitions"].as_u64().unwrap()).collect::<Vec<_>>(), [1, 100]);
+    assert!(starts.iter().all(|start| start["starts"][2]["first_fetch_ms"].as_f64().unwrap() > 0.0), "{starts:?}");
+    let shards = found["own"]["shards"].as_array().unwrap();
+    let commands: Vec<&str> = shards.iter().map(|run| run["broker"]["command"].as_str().unwrap()).collect();
+    assert!(commands.len() == 2 && commands[0].ends_with("ottla.shards=1") && commands[1].ends_with("ottla.shards=2"));
+    assert_eq!(found["runs"].as_array().unwrap().len(), 2, "{said}");
+    assert_eq!(std::fs::read_dir(&data).unwrap().count(), 0, "nothing is left behind");
 }
 
 #[cfg(feature = "librdkafka")]

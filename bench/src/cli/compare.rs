@@ -202,7 +202,7 @@ impl Compare {
             time: self.time_budget.or(usual).map(Duration::from_secs_f64),
             own: shown_by_own.then(|| OwnPlan {
                 folder: self.probe.data.clone(),
-                partitions: STARTS.to_vec(),
+                partitions: if self.shape.is_brief() { STARTS[..2].to_vec() } else { STARTS.to_vec() },
                 shards: load,
             }),
             judged: self.suite == Some(Suite::Goals),

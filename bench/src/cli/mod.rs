@@ -70,7 +70,7 @@ pub enum Trouble {
     Usage(String),
     /// It did not work out: what happened, and what to do next.
     Run(String, Option<String>),
-    /// Ctrl-C: what there was has been written.
+    /// Ctrl-C: what there was has been written. Nothing is said where it is to be quiet.
     Interrupted(String),
 }
 
@@ -194,7 +194,7 @@ const KEEPS: &str = "writing what there is";
 /// How long after the first Ctrl-C a second one counts: some shells and wrappers send it twice.
 const SECOND_AFTER: Duration = Duration::from_millis(500);
 
-/// Set by Ctrl-C, which is answered by these words: the run ends with what it has. A second one ends the program.
+/// Set by Ctrl-C, which is answered by these words, if any: the run ends with what it has. A second one ends the program.
 fn interrupts(words: &'static str) -> Result<Arc<AtomicBool>, Trouble> {
     let (stop, again) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
@@ -209,7 +209,9 @@ fn interrupts(words: &'static str) -> Result<Arc<AtomicBool>, Trouble> {
             }
         };
         until(&seen);
-        eprintln!("interrupted: {words} (Ctrl-C again to end at once)");
+        if !words.is_empty() {
+            eprintln!("interrupted: {words} (Ctrl-C again to end at once)");
+        }
         std::thread::sleep(SECOND_AFTER);
         again.store(false, Ordering::Relaxed);
         until(&again);

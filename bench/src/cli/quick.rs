@@ -85,7 +85,7 @@ impl Quick {
         };
         let stage = |at: usize| results.get(at).and_then(|result| result.stages.last());
         let flow = stage(0).map(|stage| *stage.flow()).unwrap_or_default();
-        let p99 = stage(1).and_then(|stage| stage.latency.first()).map_or(f64::NAN, |latency| latency.corrected_ms.p99);
+        let p99 = stage(1).map_or(f64::NAN, |stage| stage.shown().p99);
         let target = if p99.is_finite() { (p99 * 2.0).ceil().max(2.0) } else { 10.0 };
         let reached = format!(
             "{} MB/s at most, p99 {} ms at {} batches/s",
@@ -93,14 +93,18 @@ impl Quick {
             figure(p99),
             thousands(stage(1).map_or(0.0, |it| it.flow().batches_per_second))
         );
-        format!(
-            "In short: {reached}.\nWhat next:\n  \
-             ottla bench run end-to-end{at} --find-rate --p99 {target:.0}ms     how much it carries while p99 stays within {target:.0} ms\n  \
-             ottla bench run produce-16x64k{at} --out results          longer, with a page of plots\n  \
-             ottla bench list                                      {} workloads, the OpenMessaging Benchmark's among them\n  \
-             ottla bench compare --a this={} --b other=HOST:PORT   two brokers, turn by turn\n",
-            crate::spec::names().0.len(),
-            self.connect.bootstrap,
-        )
+        let (all, here) = (crate::spec::names().0.len(), &self.connect.bootstrap);
+        let next = [
+            (
+                format!("run end-to-end{at} --find-rate --p99 {target:.0}ms"),
+                format!("how much it carries while p99 stays within {target:.0} ms"),
+            ),
+            (format!("run produce-16x64k{at} --out results"), "longer, with a page of plots".to_owned()),
+            ("list".to_owned(), format!("{all} workloads, the OpenMessaging Benchmark's among them")),
+            (format!("compare --a this={here} --b other=HOST:PORT"), "two brokers, turn by turn".to_owned()),
+        ];
+        let width = next.iter().map(|(command, _)| command.len()).max().unwrap_or(0);
+        let lines = next.map(|(command, what)| format!("  ottla bench {command:<width$}   {what}\n"));
+        format!("In short: {reached}.\nWhat next:\n{}", lines.concat())
     }
 }

@@ -163,6 +163,11 @@ pub(super) struct Shape {
 }
 
 impl Shape {
+    /// Whether everything is to be short and small.
+    pub(super) fn is_brief(&self) -> bool {
+        self.brief
+    }
+
     /// Whether it says how long a run is.
     pub(super) fn has_length(&self) -> bool {
         self.duration.is_some() || self.brief
@@ -237,7 +242,7 @@ impl Run {
             specs.push(spec);
         }
         let target = self.connect.target()?;
-        let stop = interrupts(KEEPS)?;
+        let stop = interrupts(if self.quiet { "" } else { KEEPS })?;
         let live = Live::new(self.quiet);
         live.doing("limits");
         let limits = self.probe.limits(&target);
@@ -271,11 +276,8 @@ impl Run {
             self.write(&results)?;
         }
         if control.stopped() {
-            return Err(Trouble::Interrupted(format!(
-                "interrupted: {} of {} workloads, the last one cut short",
-                results.len(),
-                self.workloads.len()
-            )));
+            let what = format!("{} of {} workloads, the last one cut short", results.len(), self.workloads.len());
+            return Err(Trouble::Interrupted(if self.quiet { String::new() } else { format!("interrupted: {what}") }));
         }
         if !failures.is_empty() {
             return Err(Trouble::Run(failures.join("\n"), None));
