@@ -142,33 +142,31 @@ impl Table {
             let goals = if comparison.goals.is_empty() { String::new() } else { table(&comparison.goals) + "\n" };
             Ok(format!("{}.\n\n{goals}{}", comparison.host.line(), comparison.table()))
         })?;
-        match (self.check, fresh == text) {
-            (true, true) | (false, _) if self.check => Ok(()),
-            (true, false) => Err(Trouble::Run(
-                format!("{} is not up to date", self.page.display()),
-                Some("ottla bench table".to_owned()),
-            )),
-            _ => write_text(&self.page, &fresh),
+        if !self.check {
+            return write_text(&self.page, &fresh);
         }
+        if fresh == text {
+            return Ok(());
+        }
+        Err(Trouble::Run(format!("{} is not up to date", self.page.display()), Some("ottla bench table".to_owned())))
     }
 }
 
 /// The page with every table made anew.
 fn renewed(text: &str, table: impl Fn(&str) -> Result<String, Trouble>) -> Result<String, Trouble> {
     let mut out = String::new();
-    let mut rest = text;
-    while let Some(at) = rest.find(BEGIN) {
-        let line_end = rest[at..].find('\n').map_or(rest.len(), |end| at + end + 1);
-        let file = rest[at + BEGIN.len()..line_end].trim().trim_end_matches("-->").trim();
-        let end = rest.find(END).ok_or_else(|| Trouble::Usage(format!("no line '{END}' after the one for {file}")))?;
-        out.push_str(&rest[..line_end]);
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        out.push_str(line);
         out.push('\n');
-        out.push_str(&table(file)?);
-        out.push('\n');
-        out.push_str(END);
-        rest = &rest[end + END.len()..];
+        let Some(file) = line.strip_prefix(BEGIN).and_then(|rest| rest.strip_suffix("-->")).map(str::trim) else {
+            continue;
+        };
+        if !lines.any(|line| line == END) {
+            return Err(Trouble::Usage(format!("no line '{END}' after the one for {file}")));
+        }
+        out.push_str(&format!("\n{}\n{END}\n", table(file)?));
     }
-    out.push_str(rest);
     Ok(out)
 }
 
@@ -186,5 +184,7 @@ mod tests {
         );
         assert_eq!(renewed(&once, |file| Ok(format!("new of {file}\n"))).unwrap(), once, "twice is once");
         assert!(renewed("<!-- table: x -->\n", |_| Ok(String::new())).is_err());
+        let told = "the lines `<!-- table: x -->` and `<!-- end of table -->`\n";
+        assert_eq!(renewed(told, |_| Ok(String::new())).unwrap(), told, "a page may speak of them");
     }
 }
