@@ -282,11 +282,13 @@ fn register(controller: &mut Controller, settings: &BrokerSettings, bound: &[Soc
     }
 }
 
-/// The core of each shard: one for each core that the process may use, or as many as `ottla.shards` says.
+/// The core that each shard stays on, if any: one shard for each core that the process may use, or as many as `ottla.shards`
+/// says. Where shards take every core, interrupts and all other threads must share one with a shard: it may step aside.
 fn cores(settings: &BrokerSettings) -> Vec<Option<usize>> {
     let cores = ottla_reactor::cores();
     let count = settings.own.shards.map_or(cores.len().max(1), usize::from);
-    (0..count).map(|shard| if count <= cores.len() { cores.get(shard).copied() } else { None }).collect()
+    let pinned = count <= cores.len() && settings.own.pinned.unwrap_or(count < cores.len());
+    (0..count).map(|shard| cores.get(shard).copied().filter(|_| pinned)).collect()
 }
 
 async fn admin_endpoint(

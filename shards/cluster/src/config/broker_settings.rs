@@ -145,6 +145,8 @@ pub struct ProducerSettings {
 pub struct OwnSettings {
     /// `ottla.shards`; `None`: one for every core.
     pub shards: Option<u16>,
+    /// `ottla.shards.pin`; `None`: only where cores are left over.
+    pub pinned: Option<bool>,
     /// `ottla.journal.dir`; `None`: in the data folder.
     pub journal: Option<PathBuf>,
     /// `ottla.journal.bytes` of each shard.
@@ -341,6 +343,7 @@ impl OwnSettings {
         let limit = |name: &str| u32::try_from(layers.number(name)).unwrap_or(0);
         OwnSettings {
             shards: u16::try_from(layers.number("ottla.shards")).ok().filter(|count| *count > 0),
+            pinned: layers.text("ottla.shards.pin").and_then(|text| text.parse().ok()),
             journal: filled("ottla.journal.dir").map(PathBuf::from),
             journal_bytes: bytes("ottla.journal.bytes"),
             accept_loss: layers.flag("ottla.journal.accept.loss"),

@@ -6,7 +6,9 @@ use crate::config::key::keys;
 
 keys! { pub(crate) OTTLA of Ottla {
     "ottla.shards": Int = "0", Between(0, 1024), ReadOnly, HONOURED;
-        "Shards, each on a core of its own; 0: one for every core this process may use.";
+        "Shards; 0: one for every core this process may use.";
+    "ottla.shards.pin": String = "auto", OneOf(&["auto", "true", "false"]), ReadOnly, HONOURED;
+        "Whether a shard stays on one core. auto: only where cores are left over for all else.";
     "ottla.journal.dir": String = null, Any, ReadOnly, HONOURED;
         "The folder of the journal; unset: journal/ in the data folder.";
     "ottla.journal.bytes": Long = "268435456", AtLeast(8388608), ReadOnly, HONOURED;
