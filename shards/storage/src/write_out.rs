@@ -41,8 +41,10 @@ pub(crate) enum Finish {
     Yes,
 }
 
-/// One step of writing a log out: bytes of one segment.
+/// One step of writing a log out: bytes of one segment. A step that is not done, for an error or because nobody waits for it
+/// any more, leaves what it would have written down due.
 struct Plan {
+    log: Rc<LogCore>,
     base: Offset,
     /// The log places that this step writes, and the offset behind them.
     places: Range<u64>,
@@ -69,6 +71,17 @@ struct Plan {
     epochs_told: bool,
     /// The journal file that takes frames now, if this step writes all there is: what is appended later is in it or a later one.
     sequence: Option<u64>,
+}
+
+impl Drop for Plan {
+    fn drop(&mut self) {
+        if self.epochs.is_none() && self.snapshots.is_empty() {
+            return;
+        }
+        let mut state = self.log.state.borrow_mut();
+        state.epochs_stale |= self.epochs.is_some();
+        state.snapshots.splice(0..0, self.snapshots.drain(..));
+    }
 }
 
 /// Entries that go into the index files, and where.
@@ -109,9 +122,6 @@ pub(crate) async fn write_out(log: &Rc<LogCore>, finish: Finish) -> Result<(), S
                 crate::delete::lose(log, &error);
                 return Ok(());
             }
-            let mut state = log.state.borrow_mut();
-            state.epochs_stale |= plan.epochs.is_some();
-            state.snapshots.splice(0..0, plan.snapshots);
             return Err(error);
         }
         apply(log, plan);
@@ -191,6 +201,7 @@ fn plan(log: &Rc<LogCore>, until: u64, finish: Finish) -> Option<Plan> {
     let epochs = (state.epochs_stale && due && (all_told || !told.entries().is_empty())).then_some(told);
     state.epochs_stale &= !(epochs.is_some() && all_told);
     Some(Plan {
+        log: Rc::clone(log),
         base,
         places: state.synced..to,
         end,
@@ -398,7 +409,7 @@ pub(crate) async fn write_plain(path: &Path, bytes: &[u8], durable: bool) -> Res
 }
 
 /// Takes note that a step is done.
-fn apply(log: &Rc<LogCore>, plan: Plan) {
+fn apply(log: &Rc<LogCore>, mut plan: Plan) {
     let mut guard = log.state.borrow_mut();
     let state = &mut *guard;
     log.store.written_out(plan.places.end - plan.places.start);
@@ -421,7 +432,8 @@ fn apply(log: &Rc<LogCore>, plan: Plan) {
         state.rolled.pop_front();
     }
     state.since_snapshot = state.since_snapshot.saturating_add(plan.places.end - plan.places.start);
-    if let Some(newest) = plan.snapshots.into_iter().next_back() {
+    plan.epochs = None;
+    if let Some(newest) = std::mem::take(&mut plan.snapshots).pop() {
         let of_segment = state.segments.binary_search_by_key(&newest.0, |segment| segment.base).is_ok();
         state.loose_snapshot = (!of_segment).then_some(newest.0);
         state.since_snapshot = 0;
