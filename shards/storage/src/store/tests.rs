@@ -1,9 +1,12 @@
 use std::cell::Cell;
+use std::future::{Future, poll_fn};
 use std::rc::Rc;
+use std::task::Poll;
 
 use ottla_batch::{Batch, Builder, Stamp};
 use ottla_units::{LeaderEpoch, Offset, PartitionIndex, Timestamp, TopicId, TopicPartition};
 
+use crate::write_out::{Finish, write_out};
 use crate::*;
 
 pub(crate) fn spec(partition: i32) -> LogSpec {
@@ -189,4 +192,31 @@ fn frames_become_durable_as_the_disk_is_said_to_like() {
         })
         .unwrap();
     }
+}
+
+/// As when a flush fails while its cycle's bulk is written: whoever waited for the write-out is gone.
+#[test]
+fn a_write_out_that_is_given_up_leaves_what_it_would_have_written_due() {
+    let folder = tempfile::tempdir().unwrap();
+    let layout = Layout::below(folder.path());
+    let specs = [spec(0)];
+    ottla_reactor::block_on(async {
+        let recovery = recover(&layout, &specs, &RecoverOptions::default()).await.unwrap();
+        let store = Store::start(&layout, config(recovery.generation)).await.unwrap();
+        let log = store.open_log(&specs[0], None, LogSettings::default());
+        store.durable(append(&log, &batch(3, 100, 1000)).unwrap()).await.unwrap();
+        let mut given_up = Box::pin(write_out(&log.0, Finish::Yes));
+        poll_fn(|context| {
+            assert!(given_up.as_mut().poll(context).is_pending(), "a disk takes its time");
+            Poll::Ready(())
+        })
+        .await;
+        assert!(!log.0.state.borrow().epochs_stale, "that write-out sees to it");
+        drop(given_up);
+        assert!(log.0.state.borrow().epochs_stale, "nobody sees to it");
+        write_out(&log.0, Finish::Yes).await.unwrap();
+        let file = log.0.path().join(crate::owner::EPOCHS_FILE);
+        assert_eq!(std::fs::read_to_string(file).unwrap(), "0\n1\n3 0\n");
+    })
+    .unwrap();
 }
