@@ -1,14 +1,12 @@
 use std::fs::OpenOptions;
-use std::future::poll_fn;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
-use std::task::Poll;
 
 use ottla_reactor::{Class, spawn};
 use ottla_units::{Offset, PartitionIndex, TopicId, TopicPartition};
 
-use crate::store::tests::{append, batch, config, offsets, produce, spec};
+use crate::store::tests::{append, batch, begin, config, offsets, produce, spec};
 use crate::write_out::{Finish, write_out};
 use crate::*;
 
@@ -221,11 +219,7 @@ fn removing_the_oldest_records_of_a_deleted_log_spares_the_next_one_of_its_name(
         append_durably(store, log, 200).await;
         write_out(&log.0, Finish::No).await.unwrap();
         let mut trim = pin!(log.advance_start(Offset::new(150)));
-        poll_fn(|context| {
-            assert!(trim.as_mut().poll(context).is_pending());
-            Poll::Ready(())
-        })
-        .await;
+        begin(trim.as_mut()).await;
         store.delete_log(log.key()).await.unwrap();
         let key = TopicPartition::new(TopicId::from_bytes([8; 16]), PartitionIndex::new(0));
         let next = store.open_log(&LogSpec { key, ..spec(0) }, None, LogSettings::default());

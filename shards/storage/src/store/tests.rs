@@ -1,5 +1,6 @@
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
 
@@ -56,6 +57,15 @@ pub(crate) async fn produce(store: &Store, log: &Log, bytes: &[u8]) -> Ticket {
             Err(error) => panic!("{error}"),
         }
     }
+}
+
+/// Lets `work` take its first step, which must not be its last.
+pub(crate) async fn begin(mut work: Pin<&mut impl Future>) {
+    poll_fn(|context| {
+        assert!(work.as_mut().poll(context).is_pending(), "a disk takes its time");
+        Poll::Ready(())
+    })
+    .await;
 }
 
 /// All offsets of a log as its batches tell, read from `from` on.
@@ -206,11 +216,7 @@ fn a_write_out_that_is_given_up_leaves_what_it_would_have_written_due() {
         let log = store.open_log(&specs[0], None, LogSettings::default());
         store.durable(append(&log, &batch(3, 100, 1000)).unwrap()).await.unwrap();
         let mut given_up = Box::pin(write_out(&log.0, Finish::Yes));
-        poll_fn(|context| {
-            assert!(given_up.as_mut().poll(context).is_pending(), "a disk takes its time");
-            Poll::Ready(())
-        })
-        .await;
+        begin(given_up.as_mut()).await;
         assert!(!log.0.state.borrow().epochs_stale, "that write-out sees to it");
         drop(given_up);
         assert!(log.0.state.borrow().epochs_stale, "nobody sees to it");
