@@ -13,6 +13,7 @@ use crate::epochs::Epochs;
 use crate::join::join_all;
 use crate::layout::SegmentFile;
 use crate::log::{LogCore, State};
+use crate::recover::{is_foreign, set_aside};
 use crate::segment::Growing;
 use crate::tail::{Run, Seam};
 use crate::{Planted, StorageError};
@@ -269,6 +270,10 @@ impl Growing {
 /// Makes the partition's folder and says in it whose it is.
 async fn create_folder(log: &Rc<LogCore>) -> Result<(), StorageError> {
     let folder = log.path();
+    // One whose removal failed when its topic was deleted: its files are not this log's.
+    if file::exists(&folder) && is_foreign(&folder, log.key.topic).await? {
+        set_aside(&log.store.layout, &log.folder).await?;
+    }
     file::create_dir(&folder).await.map_err(StorageError::io(&folder, "create"))?;
     let owner = crate::owner::to_file(log.key.topic);
     // Recovery takes no segment from a folder that does not say whose it is.

@@ -27,6 +27,7 @@ use crate::layout::Layout;
 use crate::log::LogSpec;
 use journals::{JournalScan, journal_files};
 
+pub(crate) use folders::{is_foreign, set_aside};
 pub(crate) use journals::JournalFrame;
 pub(crate) use segments::index_of;
 
@@ -80,6 +81,14 @@ struct Known {
     clean_cores: HashSet<u16>,
 }
 
+impl Known {
+    /// Whether nothing happened to a log since a shard that stopped cleanly took note of it; `found`: whether it has a folder.
+    fn is_clean(&self, key: TopicPartition, found: bool) -> bool {
+        // A folder that appeared since then is not this log's.
+        self.clean.contains(&key) && self.logs.get(&key).is_some_and(|log| log.has_folder || !found)
+    }
+}
+
 /// Brings all logs of a data folder into a state to go on from. `specs` are the partitions that there should be.
 ///
 /// # Errors
@@ -97,7 +106,8 @@ pub async fn recover(layout: &Layout, specs: &[LogSpec], options: &RecoverOption
         scans.push(JournalScan::read(files, options, &mut report).await?);
     }
     let all_clean = specs.iter().all(|spec| {
-        known.clean.contains(&spec.key) || (!known.logs.contains_key(&spec.key) && !found.contains(&spec.key))
+        let (there, noted) = (found.contains(&spec.key), known.logs.contains_key(&spec.key));
+        known.is_clean(spec.key, there) || !(there || noted)
     });
     let generation = known.generation + 1;
     report.clean = all_clean && scans.iter().all(JournalScan::is_empty);

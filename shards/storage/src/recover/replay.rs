@@ -41,7 +41,7 @@ struct Replay<'a> {
 pub(super) async fn replay(
     layout: &Layout,
     specs: &[LogSpec],
-    known: Known,
+    mut known: Known,
     found: &HashSet<TopicPartition>,
     scans: &[JournalScan],
     options: &RecoverOptions,
@@ -53,10 +53,10 @@ pub(super) async fn replay(
     let marks: HashMap<TopicPartition, Mark> = scans.iter().flat_map(|scan| scan.marks.clone()).collect();
     let mut images = HashMap::new();
     let mut logs = HashMap::new();
-    let mut checkpointed = known.logs;
     for spec in specs {
-        let checkpoint = checkpointed.remove(&spec.key);
-        if known.clean.contains(&spec.key) {
+        let clean = known.is_clean(spec.key, found.contains(&spec.key));
+        let checkpoint = known.logs.remove(&spec.key);
+        if clean {
             images.extend(checkpoint.map(|image| (spec.key, image)));
             continue;
         }
@@ -65,7 +65,7 @@ pub(super) async fn replay(
         let log = LogCore::new(&store, spec, image, LogSettings::default());
         logs.insert(spec.key, Rc::new(log));
     }
-    // What was found counts as durable from now on, also where only the process died and nothing was flushed.
+    // What was set aside stays so.
     let topics = layout.topics();
     file::sync_dir(&topics).await.map_err(StorageError::io(&topics, "flush"))?;
     let (waiting, broken) = (BTreeMap::new(), HashSet::new());
@@ -104,11 +104,12 @@ async fn examine(
 ) -> Result<LogImage, StorageError> {
     let folder = layout.partition(&spec.folder());
     // A mark proves that this log was written into the folder, whatever became of the file that names the topic; also where
-    // the segment that it names was only begun, and those before it are finished.
-    let proved = checkpoint.is_some() || mark.is_some_and(|mark| mark.end > Offset::ZERO);
-    let foreign = !proved && found.contains(&spec.key) && folders::is_foreign(layout, spec).await?;
+    // the segment that it names was only begun, and those before it are finished. So does a checkpoint that knew the folder.
+    let proved =
+        checkpoint.as_ref().is_some_and(|known| known.has_folder) || mark.is_some_and(|mark| mark.end > Offset::ZERO);
+    let foreign = !proved && found.contains(&spec.key) && folders::is_foreign(&folder, spec.key.topic).await?;
     if foreign {
-        folders::set_aside(layout, &spec.folder(), report).await?;
+        report.strays.push(folders::set_aside(layout, &spec.folder()).await?);
     }
     let there = found.contains(&spec.key) && !foreign;
     if !there && checkpoint.is_none() && mark.is_none() {

@@ -3,15 +3,18 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 
-use ottla_reactor::{Class, spawn};
+use ottla_reactor::simulation::{self, Disk, Ended, Kept};
+use ottla_reactor::{Class, file, spawn};
 use ottla_units::{Offset, PartitionIndex, TopicId, TopicPartition};
 
 use crate::store::tests::{append, batch, begin, config, offsets, produce, spec};
-use crate::write_out::{Finish, write_out};
+use crate::write_out::{Finish, write_out, write_plain};
 use crate::*;
 
 const STRICT: RecoverOptions = RecoverOptions { accept_loss: false };
 const LENIENT: RecoverOptions = RecoverOptions { accept_loss: true };
+/// The file in a folder that says to be another topic's.
+const OLD_OWNER: &str = "version: 0\ntopic_id: AAAAAAAAAAAAAAAAAAAAAQ";
 
 /// Runs one life of a broker with one log: recovery, some work, a crash or a clean stop.
 fn life(
@@ -172,13 +175,91 @@ fn folders_of_nobody_are_set_aside_and_deleted_ones_removed() {
     std::fs::create_dir_all(topics.join("gone-0.0123-delete")).unwrap();
     // A folder of our topic's name that says to be another topic's: deleted and made again.
     std::fs::create_dir_all(topics.join("orders-0")).unwrap();
-    std::fs::write(topics.join("orders-0/partition.metadata"), "version: 0\ntopic_id: AAAAAAAAAAAAAAAAAAAAAQ").unwrap();
+    std::fs::write(topics.join("orders-0/partition.metadata"), OLD_OWNER).unwrap();
     let report = life(folder.path(), STRICT, true, async |store, log| append_durably(store, log, 1).await).unwrap();
     assert_eq!((report.removed, report.strays.len()), (1, 2), "{report:?}");
     let names: Vec<_> =
         std::fs::read_dir(&topics).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     assert_eq!(names.iter().filter(|name| name.ends_with("-stray")).count(), 2, "{names:?}");
     assert!(names.contains(&"orders-0".to_owned()) && names.len() == 3);
+}
+
+/// What a deleted topic of our topic's name left: its folder, which says whose it is, and a segment.
+fn leave_old_topic(topics: &Path) {
+    std::fs::create_dir_all(topics.join("orders-0")).unwrap();
+    std::fs::write(topics.join("orders-0/partition.metadata"), OLD_OWNER).unwrap();
+    std::fs::write(topics.join("orders-0/00000000000000000000.log"), [7; 10_000]).unwrap();
+}
+
+#[test]
+fn a_folder_that_appears_after_a_log_was_found_without_one_is_set_aside() {
+    for clean in [true, false] {
+        let folder = tempfile::tempdir().unwrap();
+        // After the second start the checkpoint of recovery knows the log as well.
+        life(folder.path(), STRICT, true, async |_, _| {}).unwrap();
+        life(folder.path(), STRICT, clean, async |_, _| {}).unwrap();
+        leave_old_topic(&folder.path().join("topics"));
+        let report =
+            life(folder.path(), STRICT, false, async |store, log| append_durably(store, log, 3).await).unwrap();
+        assert_eq!((report.clean, report.strays.len()), (false, 1), "{report:?}");
+        let found =
+            life(folder.path(), STRICT, true, async |_, log| assert_eq!(offsets(log, Offset::ZERO).await, [0, 1, 2]));
+        assert_eq!(found.unwrap().strays.len(), 0);
+    }
+}
+
+#[test]
+fn a_folder_that_a_failed_deletion_left_is_not_written_into() {
+    let folder = tempfile::tempdir().unwrap();
+    life(folder.path(), STRICT, true, async |store, log| {
+        append_durably(store, log, 3).await;
+        leave_old_topic(&folder.path().join("topics"));
+    })
+    .unwrap();
+    let topics = std::fs::read_dir(folder.path().join("topics")).unwrap();
+    let mut bytes: Vec<_> = topics.map(|entry| segment_bytes(&entry.unwrap().path())).collect();
+    bytes.sort_unstable();
+    assert!(bytes.len() == 2 && bytes[0] < 10_000 && bytes[1] == 10_000, "{bytes:?}");
+    let report =
+        life(folder.path(), STRICT, true, async |_, log| assert_eq!(offsets(log, Offset::ZERO).await, [0, 1, 2]));
+    assert!(report.unwrap().clean);
+}
+
+fn segment_bytes(folder: &Path) -> u64 {
+    std::fs::metadata(folder.join("00000000000000000000.log")).unwrap().len()
+}
+
+/// A process that died may have renamed a deleted log's folder and not have flushed that: recovery does, before it removes
+/// what would tell the next one.
+#[test]
+fn a_deleted_folder_that_recovery_removed_does_not_come_back_under_its_old_name() {
+    for seed in 0..50 {
+        let disk = Disk::new(seed, 1 << 30);
+        let layout = Layout::below("/data");
+        let topics = layout.topics();
+        on_disk(&disk, seed, async {
+            layout.create().await.unwrap();
+            let old = topics.join("orders-0");
+            file::create_dir_all(&old).await.unwrap();
+            write_plain(&old.join("partition.metadata"), OLD_OWNER.as_bytes(), true).await.unwrap();
+            file::sync_dir(&old).await.unwrap();
+            file::rename(&old, &topics.join("orders-0.0123-delete")).await.unwrap();
+        });
+        disk.crash(Kept::AllDone);
+        let report = on_disk(&disk, seed, async { recover(&layout, &[spec(0)], &STRICT).await.unwrap().report });
+        assert_eq!((report.clean, report.removed), (true, 1));
+        disk.crash(Kept::Flushed);
+        let report = on_disk(&disk, seed, async { recover(&layout, &[spec(0)], &STRICT).await.unwrap().report });
+        assert_eq!((report.clean, report.strays.len()), (true, 0), "seed {seed}");
+    }
+}
+
+/// Runs something on a simulated disk to its end.
+fn on_disk<T>(disk: &Disk, seed: u64, work: impl Future<Output = T>) -> T {
+    match simulation::run(disk, seed, work) {
+        Ended::Done(done) => done,
+        Ended::Crashed => panic!("nobody asked for a crash"),
+    }
 }
 
 /// A segment that was begun puts down the producers' state for its first offset; a crash may take the records before that.
