@@ -128,11 +128,25 @@ impl File {
     ///
     /// # Errors
     /// The operating system's; the buffer comes back in any case.
-    pub async fn read_at(&self, mut buffer: AlignedBuffer, len: usize, at: u64) -> (io::Result<usize>, AlignedBuffer) {
-        let len = len.min(buffer.len());
+    pub async fn read_at(&self, buffer: AlignedBuffer, len: usize, at: u64) -> (io::Result<usize>, AlignedBuffer) {
+        self.read_into(buffer, 0..len, at).await
+    }
+
+    /// The same into a part of `buffer`, whose bounds are then multiples of [`crate::BLOCK`], too; says how much came.
+    ///
+    /// # Errors
+    /// The operating system's; the buffer comes back in any case.
+    pub async fn read_into(
+        &self,
+        mut buffer: AlignedBuffer,
+        range: Range<usize>,
+        at: u64,
+    ) -> (io::Result<usize>, AlignedBuffer) {
+        let len = range.end.min(buffer.len()).saturating_sub(range.start);
         let mut done = 0;
         while done < len {
-            let (result, back) = self.read_once(buffer, done..len, at + done as u64).await;
+            let left = range.start + done..range.start + len;
+            let (result, back) = self.read_once(buffer, left, at + done as u64).await;
             buffer = back;
             match result {
                 Ok(0) => break,

@@ -1,9 +1,12 @@
 //! Reads of older data: past the page cache, into their own buffers, under their own budget, verified.
 
+use std::io;
 use std::rc::{Rc, Weak};
+use std::time::Duration;
 
 use ottla_batch::{Batch, BatchError};
-use ottla_reactor::{AlignedBuffer, BLOCK, Permit, Slice};
+use ottla_reactor::file::File;
+use ottla_reactor::{AlignedBuffer, BLOCK, Permit, Semaphore, Slice, monotonic};
 use ottla_units::Offset;
 
 use crate::layout::SegmentFile;
@@ -18,6 +21,15 @@ use crate::{Damage, StorageError};
 const WINDOW_BYTES_MIN: usize = 64 << 10;
 /// The most that one read brings in, unless a single batch is larger, in bytes.
 const WINDOW_BYTES_MAX: usize = 4 << 20;
+
+/// What the disk is asked for at once while the journal rests, in bytes, and how many such pieces are under way.
+const PIECE_BYTES: usize = 512 << 10;
+const PIECES: u64 = 4;
+/// The same while the journal is in use, one piece after the other: a frame waits in the disk's queue behind what is
+/// already there, whatever its class.
+const PIECE_BYTES_BESIDE_JOURNAL: usize = 256 << 10;
+/// How long after its last frame the journal counts as in use.
+const JOURNAL_RESTS_AFTER: Duration = Duration::from_millis(10);
 
 /// An index that leads no closer than this, in bytes, is not what it should be: entries are some KiB apart.
 const INDEX_FAR_BYTES: u64 = 2 << 20;
@@ -188,7 +200,7 @@ impl Window {
             return Err(log.gone(spot.segment));
         }
         let buffer = AlignedBuffer::new(len);
-        let (count, buffer) = file.read_at(buffer, len.next_multiple_of(BLOCK), from).await;
+        let (count, buffer) = log.store.read_in_pieces(&file, buffer, from).await;
         let count = count.map_err(StorageError::io(&path, "read"))?;
         log.store.counters.cold_bytes.add(count as u64);
         if count < len {
@@ -310,6 +322,43 @@ impl Shared {
             }
         }
         self.cold.acquire(bytes as u64).await
+    }
+
+    /// Fills `buffer` from `at` on, and leaves the disk to the journal in between.
+    async fn read_in_pieces(
+        &self,
+        file: &File,
+        mut buffer: AlignedBuffer,
+        at: u64,
+    ) -> (io::Result<usize>, AlignedBuffer) {
+        let len = buffer.len();
+        let mut done = 0;
+        while done < len {
+            let (piece, permits) =
+                if self.journal_in_use() { (PIECE_BYTES_BESIDE_JOURNAL, PIECES) } else { (PIECE_BYTES, 1) };
+            let upto = (done + piece).min(len);
+            let _turn = self.pieces.acquire(permits).await;
+            let (count, back) = file.read_into(buffer, done..upto, at + done as u64).await;
+            buffer = back;
+            match count {
+                Ok(count) => done += count,
+                Err(error) => return (Err(error), buffer),
+            }
+            if done < upto {
+                break;
+            }
+        }
+        (Ok(done), buffer)
+    }
+
+    /// Whether a frame was written a moment ago, so that another is likely.
+    fn journal_in_use(&self) -> bool {
+        self.flushed.get().is_some_and(|flushed| monotonic().duration_since(flushed) < JOURNAL_RESTS_AFTER)
+    }
+
+    /// The right to read old records from the disk, for as many pieces as may be under way.
+    pub(crate) fn pieces() -> Semaphore {
+        Semaphore::new(PIECES)
     }
 
     /// Remembers where a reader stopped, and what it will probably ask for next.

@@ -124,7 +124,9 @@ async fn finish(store: &Rc<Shared>, cycle: Finishing) -> Result<(), StorageError
     journal.durable = number;
     journal.give_back(buffer, touched);
     let present = journal.appends;
-    journal.company.answered(appends, present, sealed, monotonic());
+    let now = monotonic();
+    journal.company.answered(appends, present, sealed, now);
+    store.flushed.set(Some(now));
     drop(journal);
     store.progress.notify();
     Ok(())

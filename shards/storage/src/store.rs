@@ -5,6 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::path::Path;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
+use std::time::Instant;
 
 use ottla_reactor::{Class, Semaphore, Signal, Task, file, spawn};
 use ottla_units::TopicPartition;
@@ -134,6 +135,10 @@ pub(crate) struct Shared {
     /// Bytes appended that the segments lack.
     pub(crate) unwritten: Cell<u64>,
     pub(crate) cold: Semaphore,
+    /// The right to have pieces of old records read.
+    pub(crate) pieces: Semaphore,
+    /// When the last cycle became durable.
+    pub(crate) flushed: Cell<Option<Instant>>,
     /// The right to write frames.
     pub(crate) pen: Semaphore,
     /// The right to put a journal file in line.
@@ -311,6 +316,8 @@ impl Shared {
             free: Cell::new(0),
             unwritten: Cell::new(0),
             cold: Semaphore::new(config.cold_bytes as u64),
+            pieces: Shared::pieces(),
+            flushed: Cell::default(),
             pen: Semaphore::new(1),
             line: Semaphore::new(1),
             ahead: RefCell::default(),
