@@ -13,6 +13,7 @@ use crate::host::{Host, load_average};
 use crate::kinds;
 use crate::limits::Limits;
 use crate::own::{self, OwnBroker, Scratch};
+use crate::rest::{Resting, WAKING};
 use crate::result::RunResult;
 use crate::spec::Spec;
 use crate::stage::{Control, Target};
@@ -51,6 +52,8 @@ pub struct Plan {
     pub warm_rounds: usize,
     /// Time for the disk to settle before each run.
     pub settle: Duration,
+    /// While one broker is measured, the processes of the others on this machine stand still.
+    pub pause: bool,
     /// Results keep histograms and seconds; otherwise only what tables need.
     pub whole: bool,
     /// How long all of it may take; `None`: as long as it takes.
@@ -94,10 +97,12 @@ pub fn compare(
         brokers: plan.targets.iter().map(|target| target.label.clone()).collect(),
         planned: plan.runs().sum(),
         limits,
+        paused: plan.pause,
         ..Comparison::default()
     };
     let allotment = Allotment::new(plan.time);
-    let mut course = Course { plan, control, allotment, comparison, at: 0, slow: HashMap::new(), tell };
+    let mut course =
+        Course { plan, control, allotment, comparison, at: 0, slow: HashMap::new(), resting: Resting::default(), tell };
     course.run();
     let mut comparison = course.comparison;
     comparison.interrupted = control.stopped();
@@ -136,6 +141,7 @@ struct Course<'a> {
     at: usize,
     /// Windows for brokers that did not answer within one, by workload and broker.
     slow: HashMap<(String, String), f64>,
+    resting: Resting,
     tell: &'a mut dyn FnMut(News<'_>),
 }
 
@@ -157,6 +163,7 @@ impl Course<'_> {
                 }
             }
         }
+        self.resting.wake_all();
         if let Some(own) = &plan.own {
             self.shards(own);
         }
@@ -200,6 +207,9 @@ impl Course<'_> {
 
     fn run_once(&mut self, spec: &Spec, target: &Target, round: usize) -> String {
         let begun = Instant::now();
+        if self.plan.pause && self.resting.all_but(&self.plan.targets, target) {
+            std::thread::sleep(WAKING);
+        }
         rustix::fs::sync();
         std::thread::sleep(self.plan.settle);
         let line = self.comparison.add(self.plan, spec, target, self.control, round);

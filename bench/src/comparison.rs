@@ -43,6 +43,9 @@ pub struct Comparison {
     /// It was ended before its time.
     #[serde(default)]
     pub interrupted: bool,
+    /// While one broker was measured, the others on this machine stood still.
+    #[serde(default)]
+    pub paused: bool,
     /// What brokers of our own have shown.
     #[serde(default)]
     pub own: Own,
@@ -81,7 +84,15 @@ fn cost(run: &RunResult) -> f64 {
     run.headline_cost().map_or(f64::NAN, |it| it.0)
 }
 
+/// How brokers of one machine were kept from disturbing each other.
+const PAUSED: &str = ", the others standing still";
+
 impl Comparison {
+    /// What to add to "brokers in turn".
+    pub(crate) fn how(&self) -> &'static str {
+        if self.paused { PAUSED } else { "" }
+    }
+
     /// Notes what could not be done; the line to tell.
     pub(crate) fn failed(&mut self, workload: &str, broker: &str, why: &BenchError) -> String {
         let line = format!("{workload:<24} {broker:<12} failed: {why}");
@@ -176,8 +187,10 @@ impl Comparison {
         }
         let _ = writeln!(
             out,
-            "Each run {} s after {} s of the same load; medians, lowest–highest in parentheses; brokers in turn. Every run: `{name}.json`.\n",
-            seconds.0, seconds.1
+            "Each run {} s after {} s of the same load; medians, lowest–highest in parentheses; brokers in turn{}. Every run: `{name}.json`.\n",
+            seconds.0,
+            seconds.1,
+            self.how()
         );
         if self.interrupted {
             let _ = writeln!(

@@ -55,6 +55,7 @@ pub mod compare;
 pub mod comparison;
 pub mod goals;
 pub mod noise;
+pub mod rest;
 pub mod search;
 
 // Telling.

@@ -52,6 +52,11 @@ pub(super) struct Compare {
     /// Seconds for the disk to settle before each run
     #[arg(long, default_value_t = 0.5)]
     settle: f64,
+    /// While one broker is measured, the others on this machine stand still (SIGSTOP): an idle JVM is not quiet
+    ///
+    /// Brokers go on in the end, after Ctrl-C too; if this program itself is killed, say kill -CONT to them.
+    #[arg(long)]
+    pause: bool,
     #[command(flatten)]
     probe: Probe,
     /// Seconds that reading back after each run may take
@@ -198,6 +203,7 @@ impl Compare {
             rounds: self.rounds.into(),
             warm_rounds: self.warm_rounds.unwrap_or(0).into(),
             settle: settle.map_err(|_| Trouble::Usage("--settle must not be negative".to_owned()))?,
+            pause: self.pause,
             whole: self.whole,
             time: self.time_budget.or(usual).map(Duration::from_secs_f64),
             own: shown_by_own.then(|| OwnPlan {

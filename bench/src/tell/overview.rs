@@ -56,8 +56,9 @@ fn medians(comparison: &Comparison) -> String {
     }
     let rows: String = rows.iter().map(|row| format!("<tr>{}</tr>", cells("td", row))).collect();
     format!(
-        "<h2>Medians</h2><p class=\"lead\">Lowest and highest of the runs in parentheses; brokers in turn.</p>\
+        "<h2>Medians</h2><p class=\"lead\">Lowest and highest of the runs in parentheses; brokers in turn{}.</p>\
          <div class=\"wide\"><table class=\"medians\"><tr>{}</tr>{rows}</table></div>",
+        comparison.how(),
         cells("th", heads)
     )
 }
