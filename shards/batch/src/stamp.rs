@@ -1,7 +1,11 @@
 use ottla_units::{LeaderEpoch, Offset, Timestamp};
 
+use crate::checksum::Joint;
 use crate::header::CHECKSUMMED_FROM;
 use crate::{Batch, HEADER_BYTES, TimestampType};
+
+/// From how many bytes of records on a new checksum is had for less from the old one than from the records.
+const SHIFTED_FROM_BYTES: usize = 2 << 10;
 
 /// What the broker writes into a batch's header when it appends it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -51,8 +55,21 @@ pub fn stamped_header(batch: &Batch<'_>, stamp: &Stamp) -> [u8; HEADER_BYTES] {
     }
     header[21..23].copy_from_slice(&attributes.with_timestamp_type(kind).bits().to_be_bytes());
     header[35..43].copy_from_slice(&time.get().to_be_bytes());
-    // Shifting the old checksum over the records instead costs more than running through them, below some 300 KiB.
-    let crc = crc32c::crc32c_append(crc32c::crc32c(&header[CHECKSUMMED_FROM..]), batch.payload());
+    let crc = checksum(batch, &header);
     header[17..21].copy_from_slice(&crc.to_be_bytes());
     header
+}
+
+/// The checksum of a batch whose header becomes `header`. That of a large one follows from the one it has, as far as the
+/// headers differ; its records are not read again.
+fn checksum(batch: &Batch<'_>, header: &[u8; HEADER_BYTES]) -> u32 {
+    let after = crc32c::crc32c(&header[CHECKSUMMED_FROM..]);
+    let len = batch.payload().len();
+    match u32::try_from(len) {
+        Ok(bytes) if len >= SHIFTED_FROM_BYTES => {
+            let before = crc32c::crc32c(&batch.header()[CHECKSUMMED_FROM..]);
+            Joint::default().combine(before ^ after, batch.crc(), bytes)
+        }
+        _ => crc32c::crc32c_append(after, batch.payload()),
+    }
 }
