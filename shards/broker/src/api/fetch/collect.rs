@@ -1,0 +1,321 @@
+//! Reading on the shards that own the partitions, and waiting there.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use ottla_cluster::Image;
+use ottla_partition::{DataWaiter, Isolation, ReadError};
+use ottla_reactor::{Slice, monotonic, sleep};
+use ottla_storage::Read;
+use ottla_units::{ErrorCode, LeaderEpoch, Offset, ShardId, TopicPartition};
+use ottla_wire::ApiKey;
+use ottla_wire::fetch::{AbortedTransaction, DivergingEpoch, Fetch};
+
+use super::{BY_ID, PARTITIONS_AT_ONCE, breathe};
+use crate::sessions::Wanted;
+use crate::shard::Shard;
+
+/// How much, and for how long.
+#[derive(Clone, Copy)]
+pub(super) struct Limits {
+    bytes_max: usize,
+    bytes_min: usize,
+    deadline: Option<Instant>,
+    isolation: Isolation,
+}
+
+impl Limits {
+    pub(super) fn of(shard: &Shard, request: &Fetch, wanted: &[Wanted]) -> Limits {
+        let bytes_max = usize::try_from(request.max_bytes)
+            .unwrap_or(0)
+            .min(shard.settings.borrow().network.fetch_bytes_max as usize);
+        let wait = u64::try_from(request.max_wait_ms).unwrap_or(0);
+        let waits = wait > 0 && request.min_bytes > 0 && !wanted.is_empty();
+        Limits {
+            bytes_max,
+            bytes_min: usize::try_from(request.min_bytes).unwrap_or(0).min(bytes_max),
+            deadline: waits.then(|| monotonic() + Duration::from_millis(wait)),
+            isolation: if request.isolation_level == 1 { Isolation::ReadCommitted } else { Isolation::ReadUncommitted },
+        }
+    }
+}
+
+/// One partition to read on its shard.
+#[derive(Clone, Copy)]
+struct Ask {
+    place: usize,
+    key: TopicPartition,
+    from: Offset,
+    bytes_max: usize,
+    current_epoch: LeaderEpoch,
+    last_fetched_epoch: LeaderEpoch,
+}
+
+/// What was read of one partition.
+#[derive(Clone, Default)]
+pub(super) struct Part {
+    pub(super) code: i16,
+    pub(super) high_watermark: Offset,
+    pub(super) last_stable: Offset,
+    pub(super) log_start: Offset,
+    pub(super) diverging: Option<DivergingEpoch>,
+    /// `Some` where the reader asked for committed records only.
+    pub(super) aborted: Option<Vec<AbortedTransaction>>,
+    pub(super) records: Vec<Slice>,
+    pub(super) bytes: usize,
+}
+
+impl Part {
+    fn refused(code: ErrorCode) -> Part {
+        Part {
+            code: code.code(),
+            high_watermark: Offset::NONE,
+            last_stable: Offset::NONE,
+            log_start: Offset::NONE,
+            ..Part::default()
+        }
+    }
+
+    /// Whether the answer must not wait for more: an error of reading, or a log that went another way. An unknown
+    /// partition does not count, as with Kafka.
+    fn is_urgent(&self) -> bool {
+        let unknown = [ErrorCode::UnknownTopicOrPartition.code(), ErrorCode::UnknownTopicId.code()];
+        (self.code != 0 && !unknown.contains(&self.code)) || self.diverging.is_some()
+    }
+}
+
+type Parts = Vec<(usize, Part)>;
+
+/// Parts that are being read.
+type Reading = Pin<Box<dyn Future<Output = Parts>>>;
+
+/// Reads what is wanted, waiting until there is enough or it is time.
+pub(super) async fn collect(shard: &Rc<Shard>, limits: &Limits, wanted: &[Wanted], version: i16) -> Vec<Part> {
+    breathe(wanted.len()).await;
+    let mut parts: Vec<Part> = vec![Part::default(); wanted.len()];
+    breathe(wanted.len()).await;
+    let mut owners: Vec<(ShardId, Vec<Ask>)> = Vec::new();
+    for (turn, some) in wanted.chunks(PARTITIONS_AT_ONCE).enumerate() {
+        ask(shard, some, turn * PARTITIONS_AT_ONCE, version, &mut parts, &mut owners);
+        breathe(some.len()).await;
+    }
+    let asks: Vec<(ShardId, Arc<[Ask]>)> = owners.into_iter().map(|(owner, asks)| (owner, asks.into())).collect();
+    // What is read is counted before it is there, so that many fetches at once cannot go beyond memory.
+    let (bytes_max, mut counted) = shard.answer_memory.for_fetch(limits.bytes_max);
+    let limits = Limits { bytes_max, bytes_min: limits.bytes_min.min(bytes_max), ..*limits };
+    let mut reads: Vec<(ShardId, Reading)> = Vec::with_capacity(asks.len());
+    for (owner, asks) in &asks {
+        let asks = Arc::clone(asks);
+        reads
+            .push((*owner, Box::pin(shard.on(*owner, move |shard| async move { read(&shard, &asks, &limits).await }))));
+    }
+    for (_, read) in reads {
+        put(&mut parts, read.await);
+    }
+    let Some(deadline) = limits.deadline else {
+        trim(&mut parts, limits.bytes_max);
+        return parts;
+    };
+    while !enough(&parts, limits.bytes_min) && !shard.stopping.get() {
+        counted.set(parts.iter().map(|part| part.bytes as u64).sum());
+        let left = deadline.saturating_duration_since(monotonic());
+        if left.is_zero() {
+            break;
+        }
+        match wait_for_more(shard, &asks, &limits, &parts, left).await {
+            Some(more) => put(&mut parts, more),
+            None => break,
+        }
+    }
+    trim(&mut parts, limits.bytes_max);
+    parts
+}
+
+fn put(parts: &mut [Part], read: Parts) {
+    for (place, part) in read {
+        parts[place] = part;
+    }
+}
+
+fn enough(parts: &[Part], bytes_min: usize) -> bool {
+    parts.iter().any(Part::is_urgent) || parts.iter().map(|part| part.bytes).sum::<usize>() >= bytes_min
+}
+
+/// Waits on every shard; the first that has something reads it, the others stop waiting.
+async fn wait_for_more(
+    shard: &Rc<Shard>,
+    asks: &[(ShardId, Arc<[Ask]>)],
+    limits: &Limits,
+    parts: &[Part],
+    left: Duration,
+) -> Option<Parts> {
+    let limits = *limits;
+    let mut waits: Vec<Reading> = Vec::with_capacity(asks.len());
+    for (owner, asks) in asks {
+        let seen: Vec<Offset> = asks.iter().map(|ask| seen_end(&parts[ask.place], limits.isolation)).collect();
+        let asks = Arc::clone(asks);
+        waits.push(Box::pin(shard.on(*owner, move |shard| async move {
+            wait(&shard, &asks, &seen, limits.isolation).await;
+            read(&shard, &asks, &limits).await
+        })));
+    }
+    let mut timer = std::pin::pin!(sleep(left));
+    std::future::poll_fn(|context| {
+        for wait in &mut waits {
+            if let Poll::Ready(parts) = wait.as_mut().poll(context) {
+                return Poll::Ready(Some(parts));
+            }
+        }
+        timer.as_mut().poll(context).map(|()| None)
+    })
+    .await
+}
+
+/// Up to where a reader has seen a partition.
+fn seen_end(part: &Part, isolation: Isolation) -> Offset {
+    match isolation {
+        Isolation::ReadUncommitted => part.high_watermark,
+        Isolation::ReadCommitted => part.last_stable,
+    }
+}
+
+async fn wait(shard: &Rc<Shard>, asks: &[Ask], seen: &[Offset], isolation: Isolation) {
+    let mut waiter = DataWaiter::new();
+    for (ask, seen) in asks.iter().zip(seen) {
+        if let Some(host) = shard.hosts.get(ask.key) {
+            host.partition.wait_for_data(&mut waiter, (*seen).max(ask.from), isolation);
+        }
+    }
+    let _waiting = shard.metrics.queues.waiting_fetches.hold();
+    waiter.woken().await;
+}
+
+/// Finds the owners of some partitions, the first of them at place `first`; what cannot be read at all is put into `parts`.
+fn ask(
+    shard: &Shard,
+    wanted: &[Wanted],
+    first: usize,
+    version: i16,
+    parts: &mut [Part],
+    owners: &mut Vec<(ShardId, Vec<Ask>)>,
+) {
+    let image = shard.image.borrow();
+    for (place, wanted) in (first..).zip(wanted) {
+        let key = match resolve(&image, wanted, version) {
+            Ok(key) => key,
+            Err(code) => {
+                // As with Kafka, an empty list where nothing was read at all, null where reading failed.
+                parts[place] = Part { aborted: Some(Vec::new()), ..Part::refused(code) };
+                continue;
+            }
+        };
+        let ask = Ask {
+            place,
+            key,
+            from: wanted.asked.fetch_offset,
+            bytes_max: usize::try_from(wanted.asked.max_bytes).unwrap_or(0),
+            current_epoch: wanted.asked.current_leader_epoch,
+            last_fetched_epoch: wanted.asked.last_fetched_epoch,
+        };
+        let owner = shard.owner(key);
+        match owners.iter_mut().find(|(shard, _)| *shard == owner) {
+            Some((_, asks)) => asks.push(ask),
+            None => owners.push((owner, vec![ask])),
+        }
+    }
+}
+
+fn resolve(image: &Image, wanted: &Wanted, version: i16) -> Result<TopicPartition, ErrorCode> {
+    let topic = if version >= BY_ID {
+        image.topic(wanted.id).ok_or(ErrorCode::UnknownTopicId)?
+    } else {
+        image.topic_named(&wanted.name).ok_or(ErrorCode::UnknownTopicOrPartition)?
+    };
+    match topic.partition(wanted.asked.index) {
+        Some(_) => Ok(TopicPartition::new(topic.id, wanted.asked.index)),
+        None => Err(ErrorCode::UnknownTopicOrPartition),
+    }
+}
+
+/// Reads on the shard that owns the partitions, in order, until the bytes are used up.
+async fn read(shard: &Rc<Shard>, asks: &[Ask], limits: &Limits) -> Parts {
+    let mut left = limits.bytes_max;
+    let mut any = false;
+    let mut parts = Vec::with_capacity(asks.len());
+    for some in asks.chunks(PARTITIONS_AT_ONCE) {
+        for ask in some {
+            let part = read_one(shard, ask, limits, left, !any).await;
+            any |= part.bytes > 0;
+            left = left.saturating_sub(part.bytes);
+            parts.push((ask.place, part));
+        }
+        breathe(some.len()).await;
+    }
+    parts
+}
+
+async fn read_one(shard: &Rc<Shard>, ask: &Ask, limits: &Limits, left: usize, at_least_one: bool) -> Part {
+    let Some(host) = shard.hosts.get(ask.key) else {
+        let code = shard.hosts.missing(ask.key);
+        shard.metrics.failed(ApiKey::Fetch, code);
+        return Part::refused(code);
+    };
+    host.traffic.fetches.increment();
+    let fetch = ottla_partition::Fetch {
+        offset: ask.from,
+        current_epoch: ask.current_epoch,
+        last_fetched_epoch: ask.last_fetched_epoch,
+        isolation: limits.isolation,
+        bytes_max: ask.bytes_max.min(left),
+        at_least_one,
+    };
+    let read = async {
+        let fetched = host.partition.fetch(&fetch)?;
+        let records = match fetched.records {
+            None => None,
+            Some(Read::Ready(records)) => Some(records),
+            Some(Read::Cold(records)) => Some(records.await?),
+        };
+        let mut part = Part {
+            code: 0,
+            high_watermark: fetched.high_watermark,
+            last_stable: fetched.last_stable_offset,
+            log_start: fetched.log_start,
+            diverging: fetched.diverging.map(|(epoch, end_offset)| DivergingEpoch { epoch, end_offset }),
+            aborted: (limits.isolation == Isolation::ReadCommitted).then(Vec::new),
+            ..Part::default()
+        };
+        if let Some(records) = records {
+            host.traffic.sent(records.next.since(ask.from).unsigned_abs(), records.bytes as u64);
+            part.bytes = records.bytes;
+            part.records = records.slices;
+        }
+        Ok::<Part, ReadError>(part)
+    };
+    read.await.unwrap_or_else(|error| {
+        host.traffic.refused_read();
+        shard.metrics.failed(ApiKey::Fetch, error.code());
+        if let ReadError::Storage(storage) = &error {
+            tracing::warn!(topic = %host.topic, partition = %ask.key.partition, error = %storage, "a read failed");
+        }
+        Part::refused(error.code())
+    })
+}
+
+/// Keeps to the limit over all shards: each has read for itself. At least the first records stay.
+fn trim(parts: &mut [Part], bytes_max: usize) {
+    let mut left = bytes_max;
+    let mut any = false;
+    for part in parts {
+        if part.bytes > left && any {
+            part.records.clear();
+            part.bytes = 0;
+        }
+        any |= part.bytes > 0;
+        left = left.saturating_sub(part.bytes);
+    }
+}
