@@ -16,7 +16,7 @@
 //! | 18 | high watermark of the follower (KIP-1166) |
 
 mod request;
-pub use request::{Fetch, FetchPartition, ForgottenPartition, RequestWriter};
+pub use request::{Decoding, Fetch, FetchPartition, ForgottenPartition, RequestWriter};
 
 mod response;
 pub use response::{AbortedTransaction, DivergingEpoch, Gap, PartitionAnswer, Piece, ResponseWriter, pieces};

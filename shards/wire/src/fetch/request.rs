@@ -112,27 +112,25 @@ impl FetchPartition {
 impl Fetch {
     /// Decodes `body` (behind the header) into this, replacing what was there. On an error what is left is of no use.
     pub fn decode(&mut self, body: &[u8], version: i16) -> Result<(), WireError> {
-        let flexible = version >= FLEXIBLE;
+        let mut decoding = self.decoding(body, version)?;
+        while !decoding.advance(usize::MAX)? {}
+        Ok(())
+    }
+
+    /// As [`Fetch::decode`], but in parts: a request may be for very many partitions.
+    pub fn decoding<'f>(&'f mut self, body: &'f [u8], version: i16) -> Result<Decoding<'f>, WireError> {
         self.clear();
         let mut reader = Reader::new(body);
         self.read_limits(&mut reader, version)?;
-        let topics = reader.count(flexible, 2)?;
+        let topics = reader.count(version >= FLEXIBLE, 2)?;
         self.topics.reserve(topics);
-        for topic in 0..topics {
-            self.topics.push(Topic::read(&mut reader, flexible, version < BY_ID)?);
-            self.read_partitions(&mut reader, version, topic as u32)?;
-            reader.skip_tags(flexible)?;
-        }
-        if version >= 7 {
-            self.read_forgotten(&mut reader, version)?;
-        }
-        if version >= 11 {
-            self.rack_id = reader.string(flexible)?;
-        }
-        if flexible {
-            self.read_tags(&mut reader, version)?;
-        }
-        reader.finish()
+        Ok(Decoding { fetch: self, reader, version, forgets: false, topics, partitions: 0, in_topic: false })
+    }
+
+    /// For how many topics and partitions, forgotten ones too, it has memory.
+    pub fn capacity(&self) -> usize {
+        let forgotten = self.forgotten_topics.capacity() + self.forgotten.capacity();
+        self.topics.capacity() + self.partitions.capacity() + forgotten
     }
 
     fn clear(&mut self) {
@@ -163,31 +161,6 @@ impl Fetch {
         Ok(())
     }
 
-    #[inline]
-    fn read_partitions(&mut self, reader: &mut Reader<'_>, version: i16, topic: u32) -> Result<(), WireError> {
-        // Index, offset and size are in every version.
-        let partitions = reader.count(version >= FLEXIBLE, 4 + 8 + 4)?;
-        self.partitions.reserve(partitions);
-        for _ in 0..partitions {
-            let partition = FetchPartition::read(reader, version, topic)?;
-            self.partitions.push(partition);
-        }
-        Ok(())
-    }
-
-    fn read_forgotten(&mut self, reader: &mut Reader<'_>, version: i16) -> Result<(), WireError> {
-        let flexible = version >= FLEXIBLE;
-        for topic in 0..reader.count(flexible, 2)? {
-            self.forgotten_topics.push(Topic::read(reader, flexible, version < BY_ID)?);
-            for _ in 0..reader.count(flexible, 4)? {
-                let index = PartitionIndex::new(reader.i32()?);
-                self.forgotten.push(ForgottenPartition { topic: topic as u32, index });
-            }
-            reader.skip_tags(flexible)?;
-        }
-        Ok(())
-    }
-
     fn read_tags(&mut self, reader: &mut Reader<'_>, version: i16) -> Result<(), WireError> {
         reader.tags(|tag, content| {
             match tag {
@@ -201,6 +174,100 @@ impl Fetch {
             }
             Ok(true)
         })
+    }
+}
+
+/// A request that is being decoded, see [`Fetch::decoding`].
+#[derive(Debug)]
+pub struct Decoding<'f> {
+    fetch: &'f mut Fetch,
+    reader: Reader<'f>,
+    version: i16,
+    /// Whether it is the topics to forget that are read, which are behind the others.
+    forgets: bool,
+    /// How many are left.
+    topics: usize,
+    /// How many are left of the topic that is being read.
+    partitions: usize,
+    in_topic: bool,
+}
+
+impl Decoding<'_> {
+    /// Decodes `count` more topics and partitions at most; says whether that was all.
+    #[inline]
+    pub fn advance(&mut self, mut count: usize) -> Result<bool, WireError> {
+        loop {
+            let some = self.partitions.min(count);
+            self.read_partitions(some)?;
+            count -= some;
+            if count == 0 {
+                return Ok(false);
+            }
+            self.end_topic()?;
+            if self.topics > 0 {
+                self.begin_topic()?;
+                count -= 1;
+            } else if self.version >= 7 && !self.forgets {
+                self.forgets = true;
+                self.topics = self.reader.count(self.version >= FLEXIBLE, 2)?;
+            } else {
+                return self.end();
+            }
+        }
+    }
+
+    #[inline]
+    fn begin_topic(&mut self) -> Result<(), WireError> {
+        let flexible = self.version >= FLEXIBLE;
+        let topic = Topic::read(&mut self.reader, flexible, self.version < BY_ID)?;
+        if self.forgets {
+            self.fetch.forgotten_topics.push(topic);
+            self.partitions = self.reader.count(flexible, 4)?;
+            self.fetch.forgotten.reserve(self.partitions);
+        } else {
+            self.fetch.topics.push(topic);
+            // Index, offset and size are in every version.
+            self.partitions = self.reader.count(flexible, 4 + 8 + 4)?;
+            self.fetch.partitions.reserve(self.partitions);
+        }
+        self.topics -= 1;
+        self.in_topic = true;
+        Ok(())
+    }
+
+    #[inline]
+    fn read_partitions(&mut self, count: usize) -> Result<(), WireError> {
+        if self.forgets {
+            let topic = self.fetch.forgotten_topics.len().saturating_sub(1) as u32;
+            for _ in 0..count {
+                let index = PartitionIndex::new(self.reader.i32()?);
+                self.fetch.forgotten.push(ForgottenPartition { topic, index });
+            }
+        } else {
+            let topic = self.fetch.topics.len().saturating_sub(1) as u32;
+            for _ in 0..count {
+                let partition = FetchPartition::read(&mut self.reader, self.version, topic)?;
+                self.fetch.partitions.push(partition);
+            }
+        }
+        self.partitions -= count;
+        Ok(())
+    }
+
+    #[inline]
+    fn end_topic(&mut self) -> Result<(), WireError> {
+        if std::mem::take(&mut self.in_topic) { self.reader.skip_tags(self.version >= FLEXIBLE) } else { Ok(()) }
+    }
+
+    fn end(&mut self) -> Result<bool, WireError> {
+        let flexible = self.version >= FLEXIBLE;
+        if self.version >= 11 {
+            self.fetch.rack_id = self.reader.string(flexible)?;
+        }
+        if flexible {
+            self.fetch.read_tags(&mut self.reader, self.version)?;
+        }
+        self.reader.finish().map(|()| true)
     }
 }
 

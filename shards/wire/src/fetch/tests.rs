@@ -315,3 +315,41 @@ fn hostile_counts_reserve_nothing() {
     assert_eq!(request.decode(&body, 4), Err(WireError::Truncated { needed: 16_000_000, remaining: 0 }));
     assert_eq!(request.partitions.capacity(), 0);
 }
+
+fn long_request(version: i16) -> BytesMut {
+    let topics: Vec<String> = (0..4).map(|topic| format!("topic-{topic}")).collect();
+    let mut body = BytesMut::new();
+    let mut writer = RequestWriter::begin(&mut body, version, &our_limits(version), topics.len());
+    for (topic, name) in topics.iter().enumerate() {
+        writer.topic(topic_ref(name), topic * 3);
+        for index in 0..topic as i32 * 3 {
+            writer.partition(&FetchPartition::from_consumer(PartitionIndex::new(index), Offset::ZERO, 1));
+        }
+    }
+    let forgotten: Vec<PartitionIndex> = (0..7).map(PartitionIndex::new).collect();
+    writer
+        .finish(&[(topic_ref("gone"), &forgotten), (topic_ref("empty"), &[]), (topic_ref("also"), &forgotten)], "rack");
+    body
+}
+
+#[test]
+fn parts_come_to_the_same_as_all_at_once() {
+    for version in 4..=18 {
+        let body = long_request(version);
+        let mut whole = Fetch::default();
+        whole.decode(&body, version).unwrap();
+        let entries =
+            whole.topics.len() + whole.partitions.len() + whole.forgotten_topics.len() + whole.forgotten.len();
+        assert_eq!(entries, if version >= 7 { 4 + 18 + 3 + 14 } else { 4 + 18 });
+        for count in 1..=entries + 1 {
+            let mut request = Fetch::default();
+            let mut decoding = request.decoding(&body, version).unwrap();
+            let mut parts = 1;
+            while !decoding.advance(count).unwrap() {
+                parts += 1;
+            }
+            assert_eq!(parts, entries / count + 1, "version {version}, {count} at once");
+            assert_eq!(request, whole, "version {version}, {count} at once");
+        }
+    }
+}
