@@ -104,6 +104,17 @@ impl DataWaiter {
         self.state.waker.take();
     }
 
+    /// Lets go of `count` partitions at most, for good; says whether none is left. For waiters at very many, which take long to
+    /// let go of in one go.
+    pub fn release(&mut self, count: usize) -> bool {
+        self.state.waker.take();
+        let kept = self.watched.len().saturating_sub(count);
+        for (list, slot) in self.watched.drain(kept..) {
+            list.remove(slot);
+        }
+        kept == 0
+    }
+
     /// Asleep again at the same partitions: what has come so far was not enough.
     pub fn rearm(&self) {
         self.state.woken.set(false);

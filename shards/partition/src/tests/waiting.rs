@@ -42,6 +42,23 @@ fn one_waiter_waits_at_many_partitions() {
 }
 
 #[test]
+fn partitions_are_let_go_of_in_parts() {
+    let lists: Vec<Rc<WatchList>> = (0..5).map(|_| Rc::default()).collect();
+    let mut waiter = DataWaiter::new();
+    for list in &lists {
+        waiter.watch_list(list, Offset::ZERO, Isolation::ReadUncommitted);
+    }
+    let waiting = || lists.iter().map(|list| list.len()).sum::<usize>();
+    assert!(!waiter.release(2));
+    assert_eq!(waiting(), 3);
+    assert!(!waiter.release(2));
+    assert_eq!(waiting(), 1);
+    assert!(waiter.release(2));
+    assert_eq!(waiting(), 0);
+    assert!(waiter.release(2));
+}
+
+#[test]
 fn readers_of_committed_records_wait_for_the_stable_offset() {
     let list: Rc<WatchList> = Rc::default();
     let mut waiter = DataWaiter::new();
