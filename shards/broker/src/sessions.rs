@@ -36,12 +36,18 @@ pub(crate) struct Told {
 
 impl Wanted {
     /// About what it takes; a name that several share is counted for each.
-    fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         size_of::<Wanted>() + self.name.len()
     }
 
-    pub(crate) fn is(&self, name: &str, id: TopicId, index: PartitionIndex) -> bool {
-        self.asked.index == index && self.id == id && (id != TopicId::ZERO || &*self.name == name)
+    /// How requests name it.
+    pub(crate) fn name(&self) -> (&str, TopicId, PartitionIndex) {
+        (&self.name, self.id, self.asked.index)
+    }
+
+    /// Whether both are of one topic.
+    pub(crate) fn is_beside(&self, other: &Wanted) -> bool {
+        self.id == other.id && (Arc::ptr_eq(&self.name, &other.name) || self.name == other.name)
     }
 }
 
@@ -53,12 +59,15 @@ pub(crate) struct Session {
     pub(crate) by_id: bool,
     /// In the order in which they are served.
     pub(crate) wanted: Vec<Wanted>,
+    /// About what `wanted` takes.
+    pub(crate) bytes: usize,
     last_used: Instant,
 }
 
 impl Session {
-    fn bytes(&self) -> usize {
-        size_of::<Session>() + self.wanted.iter().map(Wanted::bytes).sum::<usize>()
+    /// A new one, for partitions that take `bytes`.
+    pub(crate) fn new(by_id: bool, wanted: Vec<Wanted>, bytes: usize, now: Instant) -> Session {
+        Session { epoch: 1, by_id, wanted, bytes, last_used: now }
     }
 }
 
@@ -94,40 +103,36 @@ impl Sessions {
         session.unsigned_abs() as usize % shards.max(1)
     }
 
-    /// Opens a session if there is room among `max`; its number, or 0 for none.
-    pub(crate) fn open(&self, wanted: Vec<Wanted>, by_id: bool, now: Instant, max: usize, shards: usize) -> i32 {
-        let session = Session { epoch: 1, by_id, wanted, last_used: now };
-        let full = || self.len() >= max || self.bytes.get() + session.bytes() > BYTES_MAX;
-        if full() {
-            self.evict_oldest(now);
-        }
-        if full() {
+    /// The number of a new session that takes `bytes`, if there is room for it among `max`; 0 for none. It is opened by
+    /// [`Sessions::put`].
+    pub(crate) fn admit(&self, bytes: usize, max: usize, shards: usize) -> i32 {
+        if self.is_full(bytes, max) {
             return 0;
         }
         loop {
             let id = self.number(shards);
             if id != 0 && !self.open.borrow().contains_key(&id) {
-                self.keep(id, session);
                 return id;
             }
         }
     }
 
-    fn evict_oldest(&self, now: Instant) {
+    fn is_full(&self, bytes: usize, max: usize) -> bool {
+        self.len() >= max || self.bytes.get() + bytes > BYTES_MAX
+    }
+
+    /// Where there is no room for a new session that takes `bytes`: takes out the one that was used least recently, if that
+    /// was long ago.
+    pub(crate) fn evict(&self, bytes: usize, now: Instant, max: usize) -> Option<Session> {
+        if !self.is_full(bytes, max) {
+            return None;
+        }
         let oldest = {
             let open = self.open.borrow();
             open.iter().min_by_key(|(_, session)| session.last_used).map(|(id, session)| (*id, session.last_used))
         };
-        if let Some((id, used)) = oldest
-            && now.duration_since(used) > EVICT_AFTER
-        {
-            self.close(id);
-        }
-    }
-
-    fn keep(&self, id: i32, session: Session) {
-        self.bytes.set(self.bytes.get() + session.bytes());
-        self.open.borrow_mut().insert(id, session);
+        let (id, used) = oldest?;
+        if now.duration_since(used) > EVICT_AFTER { self.take(id) } else { None }
     }
 
     /// A number that leads back to this shard.
@@ -142,29 +147,29 @@ impl Sessions {
         i32::try_from(base).unwrap_or(0)
     }
 
-    /// Takes a session out while its fetch runs.
+    /// Takes a session out, while its fetch runs or for good.
     pub(crate) fn take(&self, id: i32) -> Option<Session> {
         let session = self.open.borrow_mut().remove(&id)?;
-        self.bytes.set(self.bytes.get() - session.bytes());
+        self.bytes.set(self.bytes.get() - session.bytes);
         Some(session)
     }
 
-    /// Puts a session back, unless it has grown beyond what there is room for: then its client will open another.
-    pub(crate) fn put(&self, id: i32, mut session: Session, now: Instant) {
+    /// Puts a session in, or back. One that has grown beyond what there is room for is given back: its client will open
+    /// another.
+    pub(crate) fn put(&self, id: i32, mut session: Session, now: Instant) -> Option<Session> {
         session.last_used = now;
-        if self.bytes.get() + session.bytes() <= BYTES_MAX {
-            self.keep(id, session);
+        // Another that was given the same number while this one was out.
+        let other = self.take(id);
+        if self.bytes.get() + session.bytes > BYTES_MAX {
+            return Some(session);
         }
+        self.bytes.set(self.bytes.get() + session.bytes);
+        self.open.borrow_mut().insert(id, session);
+        other
     }
 
     /// Whether the number is that of an open session, and its epoch.
     pub(crate) fn epoch(&self, id: i32) -> Option<i32> {
         self.open.borrow().get(&id).map(|session| session.epoch)
-    }
-
-    /// Closes a session.
-    pub(crate) fn close(&self, id: i32) {
-        // It ends here.
-        drop(self.take(id));
     }
 }

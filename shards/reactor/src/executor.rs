@@ -224,6 +224,11 @@ pub fn spawn<T: 'static>(class: Class, future: impl Future<Output = T> + 'static
     }
 }
 
+/// Whether a reactor runs on this thread, so that [`spawn`] may be called. Tasks that are dropped with it find none.
+pub fn is_running() -> bool {
+    simulation::active() || QUEUES.get().is_some()
+}
+
 /// Lets other tasks of this shard run first.
 pub async fn yield_now() {
     let mut yielded = false;
@@ -236,6 +241,13 @@ pub async fn yield_now() {
         Poll::Pending
     })
     .await;
+}
+
+/// As [`yield_now`], and lets go of the core for a moment. In long work: a thread that does not sleep keeps others on its core
+/// waiting for up to a tick, among them the kernel's workers that complete writes, also those of other shards.
+pub async fn stand_back() {
+    std::thread::yield_now();
+    yield_now().await;
 }
 
 /// How long this thread's executor has been at work since it began, sleep left out.

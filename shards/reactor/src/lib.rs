@@ -8,7 +8,7 @@
 
 // Starting threads and running futures on them.
 mod executor;
-pub use executor::{Class, Shards, Task, block_on, busy, cores, spawn, start, yield_now};
+pub use executor::{Class, Shards, Task, block_on, busy, cores, is_running, spawn, stand_back, start, yield_now};
 
 // Time.
 mod time;

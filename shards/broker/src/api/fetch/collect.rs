@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use ottla_cluster::Image;
 use ottla_partition::{DataWaiter, Isolation, ReadError};
-use ottla_reactor::{Slice, monotonic, sleep};
+use ottla_reactor::{Class, Slice, monotonic, sleep, spawn, stand_back};
 use ottla_storage::Read;
 use ottla_units::{ErrorCode, LeaderEpoch, Offset, ShardId, TopicPartition};
 use ottla_wire::ApiKey;
@@ -90,65 +90,92 @@ impl Part {
 
 type Parts = Vec<(usize, Part)>;
 
+/// What one shard is asked for.
+type Asks = Arc<Vec<Ask>>;
+
 /// Parts that are being read.
 type Reading = Pin<Box<dyn Future<Output = Parts>>>;
 
 /// Reads what is wanted, waiting until there is enough or it is time.
 pub(super) async fn collect(shard: &Rc<Shard>, limits: &Limits, wanted: &[Wanted], version: i16) -> Vec<Part> {
-    breathe(wanted.len()).await;
-    let mut parts: Vec<Part> = vec![Part::default(); wanted.len()];
-    breathe(wanted.len()).await;
+    let mut parts = Vec::with_capacity(wanted.len());
     let mut owners: Vec<(ShardId, Vec<Ask>)> = Vec::new();
-    for (turn, some) in wanted.chunks(PARTITIONS_AT_ONCE).enumerate() {
-        ask(shard, some, turn * PARTITIONS_AT_ONCE, version, &mut parts, &mut owners);
+    for some in wanted.chunks(PARTITIONS_AT_ONCE) {
+        ask(shard, some, wanted.len(), version, &mut parts, &mut owners);
         breathe(some.len()).await;
     }
-    let asks: Vec<(ShardId, Arc<[Ask]>)> = owners.into_iter().map(|(owner, asks)| (owner, asks.into())).collect();
+    let asks: Vec<(ShardId, Asks)> = owners.into_iter().map(|(owner, asks)| (owner, Arc::new(asks))).collect();
     // What is read is counted before it is there, so that many fetches at once cannot go beyond memory.
     let (bytes_max, mut counted) = shard.answer_memory.for_fetch(limits.bytes_max);
     let limits = Limits { bytes_max, bytes_min: limits.bytes_min.min(bytes_max), ..*limits };
-    let mut reads: Vec<(ShardId, Reading)> = Vec::with_capacity(asks.len());
+    let mut reads: Vec<Reading> = Vec::with_capacity(asks.len());
     for (owner, asks) in &asks {
         let asks = Arc::clone(asks);
-        reads
-            .push((*owner, Box::pin(shard.on(*owner, move |shard| async move { read(&shard, &asks, &limits).await }))));
+        reads.push(Box::pin(shard.on(*owner, move |shard| async move { read(&shard, &asks, &limits).await })));
     }
-    for (_, read) in reads {
-        put(&mut parts, read.await);
+    for read in reads {
+        put(&mut parts, read.await).await;
     }
-    let Some(deadline) = limits.deadline else {
-        trim(&mut parts, limits.bytes_max);
-        return parts;
-    };
-    while !enough(&parts, limits.bytes_min) && !shard.stopping.get() {
-        counted.set(parts.iter().map(|part| part.bytes as u64).sum());
+    let mut found = Found::of(&parts).await;
+    while let Some(deadline) = limits.deadline
+        && !found.is_enough(limits.bytes_min)
+        && !shard.stopping.get()
+    {
+        counted.set(found.bytes as u64);
         let left = deadline.saturating_duration_since(monotonic());
         if left.is_zero() {
             break;
         }
         match wait_for_more(shard, &asks, &limits, &parts, left).await {
-            Some(more) => put(&mut parts, more),
+            Some(more) => put(&mut parts, more).await,
             None => break,
         }
+        found = Found::of(&parts).await;
     }
-    trim(&mut parts, limits.bytes_max);
+    if found.bytes > limits.bytes_max {
+        trim(&mut parts, limits.bytes_max).await;
+    }
     parts
 }
 
-fn put(parts: &mut [Part], read: Parts) {
-    for (place, part) in read {
-        parts[place] = part;
+async fn put(parts: &mut [Part], read: Parts) {
+    let mut read = read.into_iter();
+    while read.len() > 0 {
+        let some = read.len().min(PARTITIONS_AT_ONCE);
+        for (place, part) in read.by_ref().take(some) {
+            parts[place] = part;
+        }
+        breathe(some).await;
     }
 }
 
-fn enough(parts: &[Part], bytes_min: usize) -> bool {
-    parts.iter().any(Part::is_urgent) || parts.iter().map(|part| part.bytes).sum::<usize>() >= bytes_min
+/// What all parts come to.
+#[derive(Default)]
+struct Found {
+    bytes: usize,
+    urgent: bool,
+}
+
+impl Found {
+    async fn of(parts: &[Part]) -> Found {
+        let mut found = Found::default();
+        for some in parts.chunks(PARTITIONS_AT_ONCE) {
+            found.bytes += some.iter().map(|part| part.bytes).sum::<usize>();
+            found.urgent |= some.iter().any(Part::is_urgent);
+            breathe(some.len()).await;
+        }
+        found
+    }
+
+    fn is_enough(&self, bytes_min: usize) -> bool {
+        self.urgent || self.bytes >= bytes_min
+    }
 }
 
 /// Waits on every shard; the first that has something reads it, the others stop waiting.
 async fn wait_for_more(
     shard: &Rc<Shard>,
-    asks: &[(ShardId, Arc<[Ask]>)],
+    asks: &[(ShardId, Asks)],
     limits: &Limits,
     parts: &[Part],
     left: Duration,
@@ -156,7 +183,7 @@ async fn wait_for_more(
     let limits = *limits;
     let mut waits: Vec<Reading> = Vec::with_capacity(asks.len());
     for (owner, asks) in asks {
-        let seen: Vec<Offset> = asks.iter().map(|ask| seen_end(&parts[ask.place], limits.isolation)).collect();
+        let seen = seen_ends(asks, parts, limits.isolation).await;
         let asks = Arc::clone(asks);
         waits.push(Box::pin(shard.on(*owner, move |shard| async move {
             wait(&shard, &asks, &seen, limits.isolation).await;
@@ -175,6 +202,16 @@ async fn wait_for_more(
     .await
 }
 
+/// Up to where a reader has seen the partitions.
+async fn seen_ends(asks: &[Ask], parts: &[Part], isolation: Isolation) -> Vec<Offset> {
+    let mut seen = Vec::with_capacity(asks.len());
+    for some in asks.chunks(PARTITIONS_AT_ONCE) {
+        seen.extend(some.iter().map(|ask| seen_end(&parts[ask.place], isolation)));
+        breathe(some.len()).await;
+    }
+    seen
+}
+
 /// Up to where a reader has seen a partition.
 fn seen_end(part: &Part, isolation: Isolation) -> Offset {
     match isolation {
@@ -183,36 +220,64 @@ fn seen_end(part: &Part, isolation: Isolation) -> Offset {
     }
 }
 
+/// Waits until there is something at one of the partitions that was not seen yet.
 async fn wait(shard: &Rc<Shard>, asks: &[Ask], seen: &[Offset], isolation: Isolation) {
-    let mut waiter = DataWaiter::new();
-    for (ask, seen) in asks.iter().zip(seen) {
-        if let Some(host) = shard.hosts.get(ask.key) {
-            host.partition.wait_for_data(&mut waiter, (*seen).max(ask.from), isolation);
+    let mut waiter = Watching(DataWaiter::new());
+    for (asks, seen) in asks.chunks(PARTITIONS_AT_ONCE).zip(seen.chunks(PARTITIONS_AT_ONCE)) {
+        for (ask, seen) in asks.iter().zip(seen) {
+            if let Some(host) = shard.hosts.get(ask.key) {
+                host.partition.wait_for_data(&mut waiter.0, (*seen).max(ask.from), isolation);
+            }
         }
+        if waiter.0.is_woken() {
+            return;
+        }
+        breathe(asks.len()).await;
     }
     let _waiting = shard.metrics.queues.waiting_fetches.hold();
-    waiter.woken().await;
+    waiter.0.woken().await;
 }
 
-/// Finds the owners of some partitions, the first of them at place `first`; what cannot be read at all is put into `parts`.
+/// A waiter that lets go of very many partitions in parts, also where the wait is given up.
+struct Watching(DataWaiter);
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        if self.0.release(PARTITIONS_AT_ONCE) || !ottla_reactor::is_running() {
+            return;
+        }
+        let mut waiter = std::mem::take(&mut self.0);
+        spawn(Class::Data, async move {
+            while !waiter.release(PARTITIONS_AT_ONCE) {
+                stand_back().await;
+            }
+        })
+        .detach();
+    }
+}
+
+/// Makes a part for each of some partitions, and finds their owners; what cannot be read at all is refused in its part. `all` is
+/// how many are asked for together.
 fn ask(
     shard: &Shard,
     wanted: &[Wanted],
-    first: usize,
+    all: usize,
     version: i16,
-    parts: &mut [Part],
+    parts: &mut Vec<Part>,
     owners: &mut Vec<(ShardId, Vec<Ask>)>,
 ) {
     let image = shard.image.borrow();
-    for (place, wanted) in (first..).zip(wanted) {
+    for wanted in wanted {
+        let place = parts.len();
         let key = match resolve(&image, wanted, version) {
             Ok(key) => key,
             Err(code) => {
                 // As with Kafka, an empty list where nothing was read at all, null where reading failed.
-                parts[place] = Part { aborted: Some(Vec::new()), ..Part::refused(code) };
+                parts.push(Part { aborted: Some(Vec::new()), ..Part::refused(code) });
                 continue;
             }
         };
+        parts.push(Part::default());
         let ask = Ask {
             place,
             key,
@@ -224,7 +289,11 @@ fn ask(
         let owner = shard.owner(key);
         match owners.iter_mut().find(|(shard, _)| *shard == owner) {
             Some((_, asks)) => asks.push(ask),
-            None => owners.push((owner, vec![ask])),
+            None => {
+                let mut asks = Vec::with_capacity(all - place);
+                asks.push(ask);
+                owners.push((owner, asks));
+            }
         }
     }
 }
@@ -307,15 +376,18 @@ async fn read_one(shard: &Rc<Shard>, ask: &Ask, limits: &Limits, left: usize, at
 }
 
 /// Keeps to the limit over all shards: each has read for itself. At least the first records stay.
-fn trim(parts: &mut [Part], bytes_max: usize) {
+async fn trim(parts: &mut [Part], bytes_max: usize) {
     let mut left = bytes_max;
     let mut any = false;
-    for part in parts {
-        if part.bytes > left && any {
-            part.records.clear();
-            part.bytes = 0;
+    for some in parts.chunks_mut(PARTITIONS_AT_ONCE) {
+        for part in some.iter_mut() {
+            if part.bytes > left && any {
+                part.records.clear();
+                part.bytes = 0;
+            }
+            any |= part.bytes > 0;
+            left = left.saturating_sub(part.bytes);
         }
-        any |= part.bytes > 0;
-        left = left.saturating_sub(part.bytes);
+        breathe(some.len()).await;
     }
 }
