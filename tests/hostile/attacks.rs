@@ -3,12 +3,13 @@
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use bytes::{BufMut, BytesMut};
 use ottla_batch::{Builder, Codec};
 use ottla_units::{Offset, PartitionIndex, Timestamp, TopicId};
-use ottla_wire::fetch::{self, Fetch, FetchPartition};
+use ottla_wire::fetch::{self, Fetch, FetchPartition, Fetched};
 use ottla_wire::messages::join_group_request::JoinGroupRequestProtocol;
 use ottla_wire::messages::{GroupId, JoinGroupRequest, StrBytes};
 use ottla_wire::{ApiKey, TopicRef, apis};
@@ -100,8 +101,8 @@ pub(crate) fn announced_frames(broker: &mut Broker) {
     client.round("good", b"while frames are announced").unwrap();
 }
 
-/// Fills a topic's partition 0 with `mib` MiB that do not compress.
-fn fill(broker: &Broker, topic: &str, partitions: i32, mib: usize) {
+/// Fills a topic's partitions with `mib` MiB that do not compress.
+pub(crate) fn fill(broker: &Broker, topic: &str, partitions: i32, mib: usize) {
     let mut client = Client::new(&broker.address);
     client.create(topic, partitions);
     let mut random = Random::new(2);
@@ -136,9 +137,8 @@ pub(crate) fn unread_answers(broker: &mut Broker) {
     }
 }
 
-/// The same with records that are not in memory any more.
+/// The same with records of the topic `old` that are not in memory any more.
 pub(crate) fn unread_old_records(broker: &mut Broker) {
-    fill(broker, "old", 8, 64);
     let mut open = Vec::new();
     for id in 0..50 {
         let mut connection = broker.connect();
@@ -353,20 +353,80 @@ pub(crate) fn members(broker: &mut Broker) {
     }
 }
 
-/// Sessions with as many partitions as a request holds, opened again and again.
+/// A version in which fetches name topics by id, and the partitions of its large ones.
+const FETCH_BY_ID: i16 = 13;
+const FETCHED: i32 = 50_000;
+
+/// A fetch of partitions of a topic that nobody has, or that forgets them.
+fn fetch_by_id(id: i32, session: (i32, i32), topic: u8, wanted: Range<i32>, forgotten: Range<i32>) -> BytesMut {
+    let (session_id, session_epoch) = session;
+    let limits = Fetch { max_wait_ms: 0, max_bytes: 1, session_id, session_epoch, ..Fetch::default() };
+    let topic = TopicRef { name: "", id: TopicId::from_bytes([topic; 16]) };
+    let mut body = BytesMut::new();
+    let mut writer = fetch::RequestWriter::begin(&mut body, FETCH_BY_ID, &limits, 1);
+    writer.topic(topic, wanted.len());
+    for index in wanted {
+        writer.partition(&FetchPartition::from_consumer(PartitionIndex::new(index), Offset::ZERO, 1));
+    }
+    let forgotten: Vec<PartitionIndex> = forgotten.map(PartitionIndex::new).collect();
+    writer.finish(&[(topic, &forgotten)], "");
+    framed(ApiKey::Fetch, FETCH_BY_ID, id, &body)
+}
+
+/// The session that an answer is of, and how many partitions it tells of.
+fn fetched_by_id(answer: &[u8]) -> (i32, usize) {
+    let mut fetched = Fetched::default();
+    fetched.decode(answer, FETCH_BY_ID).unwrap();
+    assert_eq!(fetched.code, 0);
+    (fetched.session_id, fetched.partitions.len())
+}
+
+/// Two connections: each new one goes to the shard that has the fewest, so that with one alone the client that behaves
+/// would not be on the shard that is attacked.
+fn of_two_shards(broker: &Broker) -> [Client; 2] {
+    std::array::from_fn(|_| Client::new(&broker.address))
+}
+
+/// Sessions with very many partitions, opened again and again.
 pub(crate) fn fetch_sessions(broker: &mut Broker) {
-    const VERSION: i16 = 13;
-    for round in 0..40u8 {
-        let limits = Fetch { max_wait_ms: 0, max_bytes: 1, session_epoch: 0, ..Fetch::default() };
-        let mut body = BytesMut::new();
-        let partitions = 50_000;
-        let mut writer = fetch::RequestWriter::begin(&mut body, VERSION, &limits, 1);
-        writer.topic(TopicRef { name: "", id: TopicId::from_bytes([round; 16]) }, partitions);
-        for index in 0..partitions as i32 {
-            writer.partition(&FetchPartition::from_consumer(PartitionIndex::new(index), Offset::ZERO, 1));
+    for round in 0..20u8 {
+        for mut client in of_two_shards(broker) {
+            let request = |id| fetch_by_id(id, (0, 0), round, 0..FETCHED, 0..0);
+            client.ask(ApiKey::Fetch, FETCH_BY_ID, request).unwrap();
         }
-        writer.finish(&[], "");
-        let mut client = Client::new(&broker.address);
-        client.ask(ApiKey::Fetch, VERSION, |id| framed(ApiKey::Fetch, VERSION, id, &body)).unwrap();
+    }
+}
+
+/// Sessions that get very many more partitions, and forget them.
+pub(crate) fn growing_sessions(broker: &mut Broker) {
+    for mut client in of_two_shards(broker) {
+        let mut ask = |session, wanted: Range<i32>, forgotten: Range<i32>| {
+            let request = |id| fetch_by_id(id, session, 1, wanted.clone(), forgotten.clone());
+            fetched_by_id(&client.ask(ApiKey::Fetch, FETCH_BY_ID, request).unwrap())
+        };
+        let (session, told) = ask((0, 0), 0..1, 0..0);
+        assert!(session > 0 && told == 1, "{session}, {told}");
+        for round in 0..3 {
+            let (grow, shrink) = ((session, round * 2 + 1), (session, round * 2 + 2));
+            // Each is told, as nobody has its topic.
+            assert_eq!(ask(grow, 1..FETCHED, 0..0), (session, FETCHED as usize));
+            assert_eq!(ask(shrink, 0..0, 1..FETCHED), (session, 1));
+        }
+        ask((session, -1), 0..0, 0..0);
+    }
+}
+
+/// Fetches that wait at a thousand partitions each.
+pub(crate) fn waiting_fetches(broker: &mut Broker) {
+    const PARTITIONS: i32 = 1000;
+    Client::new(&broker.address).create("wide", PARTITIONS);
+    for _ in 0..4 {
+        let mut open: Vec<TcpStream> = (0..20).map(|_| broker.connect()).collect();
+        for (id, connection) in open.iter_mut().enumerate() {
+            connection.write_all(&fetch_request(id as i32, "wide", PARTITIONS, 0, 1 << 20)).unwrap();
+        }
+        for (id, connection) in open.iter_mut().enumerate() {
+            assert_eq!(receive(connection).unwrap()[..4], (id as i32).to_be_bytes());
+        }
     }
 }

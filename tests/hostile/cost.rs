@@ -23,20 +23,27 @@ pub(crate) struct Rounds {
 /// Has `attack` done to the broker beside a client that behaves; where costs are asked for, after a time of quiet and again and again.
 pub(crate) fn measure(broker: &mut Broker, attack: impl Fn(&mut Broker) + Send) -> Result<Rounds, String> {
     let Ok(ratio_max) = std::env::var("OTTLA_HOSTILE_RATIO") else {
-        return Ok(Rounds { during: meanwhile(broker, attack)?, before: Vec::new(), ratio_max: f64::INFINITY });
+        return Ok(Rounds { during: meanwhile(broker, || {}, attack)?, before: Vec::new(), ratio_max: f64::INFINITY });
     };
-    let before = meanwhile(broker, |_| let_pass(LASTS))?;
-    let during = meanwhile(broker, |broker| attack_from_behind(broker, attack))?;
+    let before = meanwhile(broker, step_forward, |_| let_pass(LASTS))?;
+    let during = meanwhile(broker, step_forward, |broker| attack_from_behind(broker, attack))?;
     Ok(Rounds { during, before, ratio_max: ratio_max.parse().expect("OTTLA_HOSTILE_RATIO is a number") })
 }
 
-/// The rounds that a client that behaves gets done while `work` runs.
-fn meanwhile(broker: &mut Broker, work: impl FnOnce(&mut Broker)) -> Result<Vec<Duration>, String> {
+/// The rounds that a client that behaves gets done while `work` runs, after it has got `ready`.
+fn meanwhile(
+    broker: &mut Broker,
+    ready: impl FnOnce() + Send,
+    work: impl FnOnce(&mut Broker),
+) -> Result<Vec<Duration>, String> {
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let address = broker.address.clone();
         let stop = &stop;
-        let good = scope.spawn(move || behave(&address, "good", stop));
+        let good = scope.spawn(move || {
+            ready();
+            behave(&address, "good", stop)
+        });
         work(broker);
         stop.store(true, Ordering::Relaxed);
         good.join().expect("it does not panic")
@@ -57,10 +64,22 @@ fn attack_from_behind(broker: &mut Broker, attack: impl Fn(&mut Broker) + Send) 
 
 /// Puts this thread, and those that it starts, behind all others.
 fn step_back() {
+    assert!(reschedule(&["--idle", "--pid", "0"]), "chrt is there (apt install util-linux)");
+}
+
+/// Puts this thread before all others: a client that behaves has a machine of its own, too. Else, where the broker has as many
+/// shards as there are cores, it waits for a core while the broker uses them all, whatever for.
+fn step_forward() {
+    if !reschedule(&["--fifo", "--pid", "1"]) {
+        println!("without the right to chrt --fifo, clients wait for cores that the broker uses: ratios are too large");
+    }
+}
+
+/// Has this thread scheduled in another way; says whether that was allowed.
+fn reschedule(how: &[&str]) -> bool {
     let thread = std::fs::read_link("/proc/thread-self").unwrap();
     let id = thread.file_name().unwrap();
-    let status = Command::new("chrt").args(["--idle", "--pid", "0"]).arg(id).status();
-    assert!(status.expect("chrt is there (apt install util-linux)").success());
+    Command::new("chrt").args(how).arg(id).status().is_ok_and(|status| status.success())
 }
 
 impl Rounds {

@@ -47,8 +47,21 @@ fn under(name: &str, connections: u64, attack: impl Fn(&mut Broker) + Send) {
 
 #[track_caller]
 fn under_settings(name: &str, connections: u64, settings: &[&str], attack: impl Fn(&mut Broker) + Send) {
+    prepared(name, connections, settings, |_| (), attack);
+}
+
+/// As [`under`], after something that is no attack and costs what it costs.
+#[track_caller]
+fn prepared(
+    name: &str,
+    connections: u64,
+    settings: &[&str],
+    prepare: impl FnOnce(&Broker),
+    attack: impl Fn(&mut Broker) + Send,
+) {
     let mut broker = Broker::start_with(settings);
     Client::new(&broker.address).create("good", 1);
+    prepare(&broker);
     let rounds = cost::measure(&mut broker, attack);
     broker.is_well(name);
     let rounds = rounds.unwrap_or_else(|error| panic!("{name}: the client that behaved: {error}\n{}", broker.log()));
@@ -108,7 +121,7 @@ fn answers_that_nobody_reads() {
 
 #[test]
 fn old_records_that_nobody_takes() {
-    under("unread old records", 100, attacks::unread_old_records);
+    prepared("unread old records", 100, &[], |broker| attacks::fill(broker, "old", 8, 64), attacks::unread_old_records);
 }
 
 #[test]
@@ -145,6 +158,16 @@ fn ten_thousand_members() {
 #[test]
 fn fetch_sessions_of_everything() {
     under("fetch sessions", 100, attacks::fetch_sessions);
+}
+
+#[test]
+fn fetch_sessions_that_grow_and_shrink() {
+    under("growing sessions", 20, attacks::growing_sessions);
+}
+
+#[test]
+fn fetches_that_wait_at_a_thousand_partitions() {
+    under("waiting fetches", 100, attacks::waiting_fetches);
 }
 
 #[test]

@@ -12,6 +12,9 @@ mod command_line;
 // Records in, records out.
 mod records;
 
+// Fetches of very many partitions.
+mod wide;
+
 // Stops of every kind, and what is there afterwards.
 mod restart;
 
