@@ -39,8 +39,8 @@ pub fn get(address: &str) -> Result<String, PerfError> {
     let ask = || -> std::io::Result<String> {
         let mut socket = TcpStream::connect_timeout(&place, PATIENCE)?;
         socket.set_read_timeout(Some(PATIENCE))?;
-        // 1.0: the answer ends with the connection and is in one piece.
-        write!(socket, "GET /metrics HTTP/1.0\r\nHost: {address}\r\n\r\n")?;
+        // 1.0: the answer ends with the connection and is in one piece, as the request is.
+        socket.write_all(format!("GET /metrics HTTP/1.0\r\nHost: {address}\r\n\r\n").as_bytes())?;
         let mut answer = Vec::new();
         socket.take(ANSWER_BYTES_MAX).read_to_end(&mut answer)?;
         Ok(String::from_utf8_lossy(&answer).into_owned())

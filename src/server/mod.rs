@@ -16,7 +16,7 @@ use ottla_reactor::probe::{self, Kernel};
 use ottla_reactor::socket::Listener;
 use ottla_storage::{Layout, LogSpec, RecoverOptions, Recovery, RecoveryReport};
 use ottla_units::{ByteSize, TopicPartition};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::admin;
@@ -215,6 +215,8 @@ async fn serve(
     begun: Instant,
 ) -> Result<(), Stopped> {
     let Ground { layout, _lock, mut controller, recovery } = ground;
+    // From here on a signal means a clean stop: whoever reads that the broker is ready may send one at once.
+    let signals = Signals::new()?;
     register(&mut controller, &loaded.settings, &bound)?;
     let image = Arc::clone(controller.image());
     let recovered = recovered(&recovery.report);
@@ -251,7 +253,7 @@ async fn serve(
     }
     summary(&loaded.settings, &kernel, &layout, &cores, &bound, admin, &recovered, begun);
     let outcome = tokio::select! {
-        stopped = until_signal() => stopped,
+        () = signals.wait() => Ok(()),
         why = failures.recv() => Err(Stopped::because(format!("storage failed: {}", why.unwrap_or_default()))
             .next("nothing was acknowledged after the failure; mend the disk and start again: what was acknowledged is recovered")),
         died = control(controller, waiting, asked, letterboxes.clone()) => died,
@@ -359,16 +361,25 @@ fn summary(
     }
 }
 
-async fn until_signal() -> Result<(), Stopped> {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return Err(Stopped::because("signals cannot be received"));
-    };
-    tokio::select! {
-        _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
-        _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
+/// The signals that ask for a clean stop. One that comes before anybody waits is kept.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Signals, Stopped> {
+        let take =
+            |kind| signal(kind).map_err(|error| Stopped::because(format!("signals cannot be received: {error}")));
+        Ok(Signals { terminate: take(SignalKind::terminate())?, interrupt: take(SignalKind::interrupt())? })
     }
-    Ok(())
+
+    async fn wait(mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => tracing::info!("SIGTERM: stopping"),
+            _ = self.interrupt.recv() => tracing::info!("SIGINT: stopping"),
+        }
+    }
 }
 
 /// Decides changes and answers the admin endpoint, until something ends for good.

@@ -148,6 +148,10 @@ fn counted<F: Future>(queue: usize, future: F) -> impl Future<Output = F::Output
         let mut future = pin!(future);
         poll_fn(|context| {
             over.0.uncount();
+            if QUEUES.get().is_none() {
+                // The reactor has ended; the executor still takes what was in line, and drops it next.
+                return Poll::Pending;
+            }
             {
                 let mut inner = over.0.inner.borrow_mut();
                 if !inner.as_ref().is_some_and(|inner| inner.will_wake(context.waker())) {

@@ -344,3 +344,21 @@ fn copies_are_whole_at_every_distance() {
         }
     }
 }
+
+#[test]
+fn tasks_that_never_began_do_not_begin_when_all_ends() {
+    let began = Rc::new(Cell::new(0));
+    let seen = Rc::clone(&began);
+    block_on(async move {
+        for class in [Class::Background, Class::Cold, Class::Data].into_iter().cycle().take(30) {
+            let began = Rc::clone(&began);
+            spawn(class, async move {
+                sleep(Duration::ZERO).await;
+                began.set(began.get() + 1);
+            })
+            .detach();
+        }
+    })
+    .unwrap();
+    assert_eq!(seen.get(), 0, "they had no turn while there was a reactor");
+}
