@@ -76,14 +76,19 @@ impl<'a> Examination<'a> {
         // Where lost segments were accepted, the log begins behind them.
         image.start = image.start.max(first).min(image.end);
         image.epochs.cut_front(image.start);
-        image.epochs_stale = stored.as_ref() != Some(&image.epochs);
+        if image.end == Offset::ZERO {
+            // They tell of records that are gone, and their file goes, too.
+            image.epochs = Epochs::default();
+        } else {
+            image.epochs_stale = stored.unwrap_or_default() != image.epochs;
+        }
         image.choose_snapshot(&files.snapshots);
         self.make_durable(&files, image.end).await?;
         Ok(image)
     }
 
-    /// Makes the names in the folder durable: a process that died may not have come to it. Producers' states of records that
-    /// are gone go as well, before others take their offsets.
+    /// Makes the names in the folder durable: a process that died may not have come to it. Producers' states and leaderships of
+    /// records that are gone go as well, before others take their offsets.
     async fn make_durable(&self, files: &Listing, end: Offset) -> Result<(), StorageError> {
         for offset in files.snapshots.iter().filter(|offset| **offset > end) {
             let path = SegmentFile::Snapshot.path(self.folder, *offset);
@@ -92,12 +97,18 @@ impl<'a> Examination<'a> {
         if !file::exists(self.folder) {
             return Ok(());
         }
+        let epochs = self.folder.join(owner::EPOCHS_FILE);
+        if end == Offset::ZERO && file::exists(&epochs) {
+            file::remove(&epochs).await.map_err(StorageError::io(&epochs, "remove"))?;
+        }
         file::sync_dir(self.folder).await.map_err(StorageError::io(self.folder, "flush"))
     }
 
     /// The leaderships: those of the file, which is as new as what is durable, else what the first batch tells.
     async fn epochs(&self, files: &Listing, stored: Option<Epochs>, known: Epochs) -> Result<Epochs, StorageError> {
-        if let Some(epochs) = stored.filter(|epochs| epochs.latest() >= known.latest()) {
+        // One without any may be what a power cut left of a log that got its first records since.
+        let tells = |epochs: &Epochs| epochs.latest().is_some() && epochs.latest() >= known.latest();
+        if let Some(epochs) = stored.filter(tells) {
             return Ok(epochs);
         }
         let mut epochs = known;

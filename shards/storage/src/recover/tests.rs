@@ -5,7 +5,7 @@ use std::pin::pin;
 
 use ottla_reactor::simulation::{self, Disk, Ended, Kept};
 use ottla_reactor::{Class, file, spawn};
-use ottla_units::{Offset, PartitionIndex, TopicId, TopicPartition};
+use ottla_units::{LeaderEpoch, Offset, PartitionIndex, TopicId, TopicPartition};
 
 use crate::store::tests::{append, batch, begin, config, offsets, produce, spec};
 use crate::write_out::{Finish, write_out, write_plain};
@@ -182,6 +182,32 @@ fn folders_of_nobody_are_set_aside_and_deleted_ones_removed() {
         std::fs::read_dir(&topics).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     assert_eq!(names.iter().filter(|name| name.ends_with("-stray")).count(), 2, "{names:?}");
     assert!(names.contains(&"orders-0".to_owned()) && names.len() == 3);
+}
+
+/// The file is not flushed where the first batch tells the same: a power cut may leave what it was before.
+#[test]
+fn a_file_of_no_leaderships_is_not_believed() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = written_segments(folder.path(), false).join("leader-epoch-checkpoint");
+    std::fs::write(&file, "0\n0\n").unwrap();
+    let first = EpochStart { epoch: LeaderEpoch::new(3), start: Offset::ZERO };
+    life(folder.path(), STRICT, false, async |_, log| assert_eq!(log.epochs().entries(), [first])).unwrap();
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "0\n1\n3 0\n");
+}
+
+#[test]
+fn leaderships_of_records_that_are_gone_go_too() {
+    let folder = tempfile::tempdir().unwrap();
+    life(folder.path(), STRICT, true, async |_, _| {}).unwrap();
+    let old = folder.path().join("topics/orders-0");
+    std::fs::create_dir(&old).unwrap();
+    std::fs::write(old.join("partition.metadata"), crate::owner::to_file(spec(0).key.topic)).unwrap();
+    std::fs::write(old.join("leader-epoch-checkpoint"), "0\n1\n2 0\n").unwrap();
+    life(folder.path(), STRICT, true, async |_, log| {
+        assert_eq!(log.epochs().entries(), []);
+        assert!(!old.join("leader-epoch-checkpoint").exists());
+    })
+    .unwrap();
 }
 
 /// What a deleted topic of our topic's name left: its folder, which says whose it is, and a segment.
