@@ -14,6 +14,7 @@ use ottla_storage::{LogImage, LogSettings, LogSpec};
 use ottla_units::{ErrorCode, LeaderEpoch, TopicPartition};
 
 use crate::metrics::Traffic;
+use crate::seldom::Seldom;
 use crate::shard::Shard;
 
 type ByKey<T> = HashMap<TopicPartition, T, ById>;
@@ -27,6 +28,8 @@ pub(crate) struct Host {
     pub(crate) flush_each: Cell<bool>,
     pub(crate) topic: Arc<str>,
     pub(crate) traffic: Rc<Traffic>,
+    pub(crate) append_failures: Seldom,
+    pub(crate) read_failures: Seldom,
 }
 
 /// All of a shard's partitions.
@@ -112,6 +115,8 @@ impl Hosts {
                     flush_each: Cell::new(flush_each(&settings)),
                     topic: Arc::clone(&topic.name),
                     traffic: shard.metrics.topic(&topic.name),
+                    append_failures: Seldom::default(),
+                    read_failures: Seldom::default(),
                 };
                 self.open.borrow_mut().insert(key, Rc::new(host));
             }

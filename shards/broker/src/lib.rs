@@ -33,6 +33,7 @@ mod shard;
 
 // How much it logs.
 pub mod loggers;
+mod seldom;
 
 // What it counts while it works.
 pub mod metrics;

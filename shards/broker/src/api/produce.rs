@@ -337,9 +337,11 @@ fn refused(shard: &Shard, job: &Job, error: &AppendError) -> Outcome {
         if error.tells_log_start() {
             outcome.log_start = host.partition.log_start();
         }
-    }
-    if let AppendError::Storage(storage) = error {
-        tracing::warn!(partition = %job.key, error = %storage, "an append failed");
+        if let AppendError::Storage(storage) = error
+            && let Some(unsaid) = host.append_failures.turn(monotonic())
+        {
+            tracing::warn!(topic = %host.topic, partition = %job.key.partition, error = %storage, unsaid, "an append failed");
+        }
     }
     let records = error.record_errors();
     if !records.is_empty() {

@@ -368,8 +368,10 @@ async fn read_one(shard: &Rc<Shard>, ask: &Ask, limits: &Limits, left: usize, at
     read.await.unwrap_or_else(|error| {
         host.traffic.refused_read();
         shard.metrics.failed(ApiKey::Fetch, error.code());
-        if let ReadError::Storage(storage) = &error {
-            tracing::warn!(topic = %host.topic, partition = %ask.key.partition, error = %storage, "a read failed");
+        if let ReadError::Storage(storage) = &error
+            && let Some(unsaid) = host.read_failures.turn(monotonic())
+        {
+            tracing::warn!(topic = %host.topic, partition = %ask.key.partition, error = %storage, unsaid, "a read failed");
         }
         Part::refused(error.code())
     })
