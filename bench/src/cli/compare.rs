@@ -22,7 +22,7 @@ use crate::tell::{Live, comparison_page};
 #[command(after_help = "\
 Examples:
   ottla bench compare --a ottla=127.0.0.1:9092 --b kafka=127.0.0.1:19092 produce-16x64k end-to-end-2k
-  ottla bench compare --a ottla=self --b kafka=:19092 --suite goals       the whole speed table, within 8 minutes
+  ottla bench compare --a ottla=self --b kafka=:19092 --suite goals       the whole speed table, within 12 minutes
   ottla bench compare --a before=:9092 --b after=:9192 --suite growth --rounds 5 --name growth")]
 pub(super) struct Compare {
     /// Workloads: names or files
@@ -31,7 +31,7 @@ pub(super) struct Compare {
     /// A set of workloads
     #[arg(long, value_enum)]
     suite: Option<Suite>,
-    /// How long all of it may take: runs are as long as fits, a second at least [default: 8m for --suite goals and two brokers]
+    /// How long all of it may take: runs are as long as fits, a second at least [default: 12m for --suite goals and two brokers]
     #[arg(long, value_name = "LENGTH", value_parser = super::seconds, conflicts_with = "duration")]
     time_budget: Option<f64>,
     /// The first broker, NAME=HOST:PORT or NAME=self: ratios are to it
@@ -93,7 +93,7 @@ enum Suite {
 const GROWTH_SECONDS: (f64, f64) = (4.0, 1.5);
 const ALL_SECONDS: (f64, f64) = (2.0, 0.5);
 /// Seconds for the goals, for each broker beside the first.
-const GOALS_TIME: f64 = 480.0;
+const GOALS_TIME: f64 = 720.0;
 /// Partitions with which brokers of our own start.
 const STARTS: [usize; 4] = [1, 100, 1_000, 10_000];
 /// What is put on one shard and on two.
