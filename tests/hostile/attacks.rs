@@ -145,11 +145,16 @@ pub(crate) fn unread_old_records(broker: &mut Broker) {
         connection.write_all(&fetch_request(id, "old", 8, 0, 50 << 20)).unwrap();
         open.push(connection);
     }
+    // Somebody else reads old ones too.
+    read_old_records(broker, Duration::from_secs(8));
+}
+
+/// Reads old records as fast as it can, and produces between.
+pub(crate) fn read_old_records(broker: &mut Broker, lasts: Duration) {
     let mut client = Client::new(&broker.address);
-    let deadline = Instant::now() + Duration::from_secs(8);
+    let deadline = Instant::now() + lasts;
     while Instant::now() < deadline {
-        client.round("good", b"while old records are not taken").unwrap();
-        // And somebody else reads old ones too.
+        client.round("good", b"while old records are read").unwrap();
         assert!(!client.fetch("old", 0).unwrap().is_empty());
     }
 }

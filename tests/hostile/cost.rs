@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use crate::broker::Broker;
 use crate::client::behave;
-use crate::wait::let_pass;
 
 /// How long the quiet before is measured, and each attack at least.
 const LASTS: Duration = Duration::from_secs(3);
@@ -20,13 +19,18 @@ pub(crate) struct Rounds {
     ratio_max: f64,
 }
 
-/// Has `attack` done to the broker beside a client that behaves; where costs are asked for, after a time of quiet and again and again.
-pub(crate) fn measure(broker: &mut Broker, attack: impl Fn(&mut Broker) + Send) -> Result<Rounds, String> {
+/// Has `attack` done to the broker beside a client that behaves; where costs are asked for, after a time without it, and again
+/// and again. `usual` is what others do in that time, and during the attack, for so long.
+pub(crate) fn measure(
+    broker: &mut Broker,
+    usual: impl Fn(&mut Broker, Duration) + Send,
+    attack: impl Fn(&mut Broker) + Send,
+) -> Result<Rounds, String> {
     let Ok(ratio_max) = std::env::var("OTTLA_HOSTILE_RATIO") else {
         return Ok(Rounds { during: meanwhile(broker, || {}, attack)?, before: Vec::new(), ratio_max: f64::INFINITY });
     };
-    let before = meanwhile(broker, step_forward, |_| let_pass(LASTS))?;
-    let during = meanwhile(broker, step_forward, |broker| attack_from_behind(broker, attack))?;
+    let before = meanwhile(broker, step_forward, |broker| from_behind(broker, move |broker| usual(broker, LASTS)))?;
+    let during = meanwhile(broker, step_forward, |broker| from_behind(broker, attack))?;
     Ok(Rounds { during, before, ratio_max: ratio_max.parse().expect("OTTLA_HOSTILE_RATIO is a number") })
 }
 
@@ -50,16 +54,16 @@ fn meanwhile(
     })
 }
 
-/// Attacks again and again, in the time that nobody else wants: an attacker has a machine of its own.
-fn attack_from_behind(broker: &mut Broker, attack: impl Fn(&mut Broker) + Send) {
-    let attacker = move || {
+/// Does something again and again, in the time that nobody else wants: an attacker has a machine of its own.
+fn from_behind(broker: &mut Broker, work: impl Fn(&mut Broker) + Send) {
+    let worker = move || {
         step_back();
         let begun = Instant::now();
         while begun.elapsed() < LASTS {
-            attack(broker);
+            work(broker);
         }
     };
-    std::thread::scope(|scope| scope.spawn(attacker).join()).unwrap();
+    std::thread::scope(|scope| scope.spawn(worker).join()).unwrap();
 }
 
 /// Puts this thread, and those that it starts, behind all others.

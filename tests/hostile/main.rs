@@ -36,7 +36,7 @@ mod cost;
 
 use broker::Broker;
 use client::Client;
-use wait::PATIENCE;
+use wait::{PATIENCE, let_pass};
 
 /// Does `attack` while another client behaves; that one must be served correctly throughout, and the broker be well and within
 /// its memory afterwards.
@@ -47,22 +47,23 @@ fn under(name: &str, connections: u64, attack: impl Fn(&mut Broker) + Send) {
 
 #[track_caller]
 fn under_settings(name: &str, connections: u64, settings: &[&str], attack: impl Fn(&mut Broker) + Send) {
-    prepared(name, connections, settings, |_| (), attack);
+    beside(name, connections, settings, |_| (), |_, lasts| let_pass(lasts), attack);
 }
 
-/// As [`under`], after something that is no attack and costs what it costs.
+/// As [`under`], after something was made ready, and beside something that is no attack and costs what it costs.
 #[track_caller]
-fn prepared(
+fn beside(
     name: &str,
     connections: u64,
     settings: &[&str],
     prepare: impl FnOnce(&Broker),
+    usual: impl Fn(&mut Broker, Duration) + Send,
     attack: impl Fn(&mut Broker) + Send,
 ) {
     let mut broker = Broker::start_with(settings);
     Client::new(&broker.address).create("good", 1);
     prepare(&broker);
-    let rounds = cost::measure(&mut broker, attack);
+    let rounds = cost::measure(&mut broker, usual, attack);
     broker.is_well(name);
     let rounds = rounds.unwrap_or_else(|error| panic!("{name}: the client that behaved: {error}\n{}", broker.log()));
     assert!(rounds.during.iter().all(|took| *took < PATIENCE), "{name}: {:?}", rounds.during);
@@ -121,7 +122,8 @@ fn answers_that_nobody_reads() {
 
 #[test]
 fn old_records_that_nobody_takes() {
-    prepared("unread old records", 100, &[], |broker| attacks::fill(broker, "old", 8, 64), attacks::unread_old_records);
+    let fill = |broker: &Broker| attacks::fill(broker, "old", 8, 64);
+    beside("unread old records", 100, &[], fill, attacks::read_old_records, attacks::unread_old_records);
 }
 
 #[test]
