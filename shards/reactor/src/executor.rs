@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use glommio::{Latency, LocalExecutorBuilder, Placement, Shares, TaskQueueHandle};
 use ottla_units::ShardId;
@@ -38,6 +38,14 @@ pub enum Class {
     Cold,
     /// Flushing of tails, recycling, checkpoints, retention.
     Background,
+}
+
+/// Long work lets go of its core after so much time: others there may keep it for a tick.
+const LET_GO_AFTER: Duration = Duration::from_micros(500);
+
+thread_local! {
+    /// When long work on this thread last did.
+    static LET_GO: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
 #[derive(Clone, Copy)]
@@ -250,7 +258,10 @@ pub async fn yield_now() {
 /// As [`yield_now`], and lets go of the core for a moment. In long work: a thread that does not sleep keeps others on its core
 /// waiting for up to a tick, among them the kernel's workers that complete writes, also those of other shards.
 pub async fn stand_back() {
-    std::thread::yield_now();
+    if LET_GO.get().is_none_or(|last| last.elapsed() >= LET_GO_AFTER) {
+        std::thread::yield_now();
+        LET_GO.set(Some(Instant::now()));
+    }
     yield_now().await;
 }
 
