@@ -20,6 +20,12 @@ use super::segment::Place;
 /// Bytes of a journal file's first block.
 const HEAD_BYTES: usize = 4096;
 
+/// A journal file's header, and what follows it where that is blank.
+fn head_of(reader: &mut Reader) -> io::Result<&[u8]> {
+    let blank = matches!(inspect::journal(reader.at(0, HEAD_BYTES)?), Journal::Blank);
+    reader.at(0, if blank { 2 * HEAD_BYTES } else { HEAD_BYTES })
+}
+
 /// A batch that a journal holds.
 #[derive(Clone, Debug)]
 pub(super) struct Journaled {
@@ -116,7 +122,7 @@ impl Journals {
             }
             self.files += 1;
             let mut reader = Reader::open(&path)?;
-            let head = match reader.at(0, HEAD_BYTES) {
+            let head = match head_of(&mut reader) {
                 Ok(bytes) => bytes,
                 Err(error) => {
                     self.findings.push(Finding::new(Kind::Unreadable, &path, 0, error));

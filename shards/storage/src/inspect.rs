@@ -24,7 +24,7 @@ pub enum Journal<'a> {
 
 /// Looks at a journal file's bytes.
 pub fn journal(bytes: &[u8]) -> Journal<'_> {
-    match FileHeader::read(bytes.get(..BLOCK).unwrap_or(bytes)) {
+    match FileHeader::read(bytes) {
         HeaderFound::Blank => Journal::Blank,
         HeaderFound::Newer(version) => Journal::Newer(version),
         HeaderFound::Damaged => Journal::Damaged,

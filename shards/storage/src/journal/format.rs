@@ -57,7 +57,10 @@ pub struct FileHeader {
     pub zeroed: bool,
 }
 
-/// What the first block of a file says.
+/// Bytes at a file's front that say what it is: its header, and whether a frame follows.
+pub(crate) const HEAD_BYTES: usize = 2 * BLOCK;
+
+/// What the first bytes of a file say.
 pub(crate) enum HeaderFound {
     /// Never written.
     Blank,
@@ -81,10 +84,12 @@ impl FileHeader {
         put(block, 4, crc.to_le_bytes());
     }
 
-    pub(crate) fn read(block: &[u8]) -> HeaderFound {
-        let Some(header) = block.get(..FILE_HEADER_BYTES) else { return HeaderFound::Blank };
+    pub(crate) fn read(head: &[u8]) -> HeaderFound {
+        let Some(header) = head.get(..FILE_HEADER_BYTES) else { return HeaderFound::Blank };
         if header.iter().all(|byte| *byte == 0) {
-            return HeaderFound::Blank;
+            // A header is flushed before frames follow: one that is not there was lost, and they must not be passed over.
+            let first = head.get(BLOCK..HEAD_BYTES.min(head.len())).unwrap_or_default();
+            return if first.iter().all(|byte| *byte == 0) { HeaderFound::Blank } else { HeaderFound::Damaged };
         }
         let crc = u32::from_le_bytes(get(header, 4));
         if header[..4] != FILE_MAGIC || crc != crc32c::crc32c(&header[8..]) {

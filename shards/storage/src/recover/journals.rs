@@ -8,7 +8,7 @@ use ottla_reactor::{AlignedBuffer, BLOCK};
 use ottla_units::TopicPartition;
 
 use super::{RecoverOptions, RecoveryReport, accept};
-use crate::journal::format::{Entries, FRAME_HEADER_BYTES, HeaderFound, NO_PREVIOUS, VERSION};
+use crate::journal::format::{Entries, FRAME_HEADER_BYTES, HEAD_BYTES, HeaderFound, NO_PREVIOUS, VERSION};
 use crate::journal::{EntryKind, FileHeader, FrameHeader, Mark};
 use crate::layout::Layout;
 use crate::{Damage, StorageError};
@@ -61,9 +61,22 @@ pub(crate) async fn journal_files(
 pub(crate) async fn read_header(path: &std::path::Path) -> Result<Option<FileHeader>, StorageError> {
     let file = File::open(path, Open { read: true, direct: true, ..Open::default() }).await;
     let file = file.map_err(StorageError::io(path, "open"))?;
-    let (count, block) = file.read_at(AlignedBuffer::new(BLOCK), BLOCK, 0).await;
-    let count = count.map_err(StorageError::io(path, "read"))?;
-    match FileHeader::read(&block[..count]) {
+    let mut head = AlignedBuffer::new(HEAD_BYTES);
+    for bytes in [BLOCK, HEAD_BYTES] {
+        let (count, back) = file.read_at(head, bytes, 0).await;
+        let count = count.map_err(StorageError::io(path, "read"))?;
+        head = back;
+        // What follows a header that is not blank is read with the frames, if at all.
+        match FileHeader::read(&head[..count]) {
+            HeaderFound::Blank => {}
+            found => return header_of(path, found),
+        }
+    }
+    Ok(None)
+}
+
+fn header_of(path: &std::path::Path, found: HeaderFound) -> Result<Option<FileHeader>, StorageError> {
+    match found {
         HeaderFound::Blank => Ok(None),
         HeaderFound::Valid(header) => Ok(Some(header)),
         HeaderFound::Newer(found) => {

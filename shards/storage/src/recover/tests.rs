@@ -85,6 +85,18 @@ fn a_bad_frame_before_good_ones_is_refused_unless_accepted() {
 }
 
 #[test]
+fn frames_behind_a_header_that_is_not_there_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    life(folder.path(), STRICT, false, async |store, log| append_durably(store, log, 3).await).unwrap();
+    overwrite(&journal_file(folder.path()), 0, &[0; 4096]);
+    let refused = life(folder.path(), STRICT, false, async |_, _| {}).unwrap_err();
+    let named = matches!(&refused, StorageError::Corrupt { file, at: 0, damage: Damage::JournalHeader } if *file == journal_file(folder.path()));
+    assert!(named, "{refused}");
+    let report = life(folder.path(), LENIENT, true, async |_, log| assert_eq!(log.end().get(), 0)).unwrap();
+    assert_eq!(report.losses.len(), 1, "{:?}", report.losses);
+}
+
+#[test]
 fn old_frames_in_a_recycled_file_never_verify() {
     let folder = tempfile::tempdir().unwrap();
     life(folder.path(), STRICT, false, async |store, log| append_durably(store, log, 5).await).unwrap();
