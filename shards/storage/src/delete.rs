@@ -186,8 +186,16 @@ impl LogCore {
 
 impl crate::log::State {
     /// Forgets leaderships of records that are gone.
-    fn cut_epochs(&mut self, start: Offset) {
-        self.epochs_stale |= self.epochs.cut_front(start);
+    pub(crate) fn cut_epochs(&mut self, start: Offset) {
+        let cut = self.epochs.cut_front(start);
+        self.epochs_were_cut(cut);
+    }
+
+    /// The file, if there is one, tells of leaderships that are gone: what it says now may be back after a power cut, and must
+    /// not be, so that it is not just written over.
+    pub(crate) fn epochs_were_cut(&mut self, cut: bool) {
+        self.epochs_stale |= cut;
+        self.epochs_new &= !cut;
     }
 
     /// Takes out the finished segments before `growing` that end at or before `start`.

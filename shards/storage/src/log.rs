@@ -108,7 +108,7 @@ pub(crate) struct State {
     pub(crate) queued: bool,
     pub(crate) epochs: Epochs,
     pub(crate) epochs_stale: bool,
-    /// Whether there were none when the log was opened.
+    /// Whether no file tells of others than the first of these: none when the log was opened, and none gone since.
     pub(crate) epochs_new: bool,
     /// Producers' states for which files are to be written.
     pub(crate) snapshots: Vec<(Offset, Vec<u8>)>,

@@ -81,7 +81,8 @@ pub(super) async fn replay(
     for log in &all {
         let mut state = log.state.borrow_mut();
         let (start, end) = (state.start, state.end);
-        state.epochs_stale |= state.epochs.cut_back(start, end);
+        let cut = state.epochs.cut_back(start, end);
+        state.epochs_were_cut(cut);
     }
     finish_logs(&all).await?;
     if let Some((why, _)) = all.iter().find_map(|log| log.state.borrow().lost.clone()) {
@@ -172,7 +173,7 @@ impl Replay<'_> {
                 let mut state = log.state.borrow_mut();
                 let start = state.start.max(mark.start).min(state.end);
                 state.start = start;
-                state.epochs_stale |= state.epochs.cut_front(start);
+                state.cut_epochs(start);
             }
         }
         Ok(())

@@ -80,7 +80,9 @@ impl<'a> Examination<'a> {
             // They tell of records that are gone, and their file goes, too.
             image.epochs = Epochs::default();
         } else {
-            image.epochs_stale = stored.unwrap_or_default() != image.epochs;
+            let stored = stored.unwrap_or_default();
+            image.epochs_stale = stored != image.epochs;
+            image.epochs_new = !image.epochs_stale || stored.entries().is_empty();
         }
         image.choose_snapshot(&files.snapshots);
         self.make_durable(&files, image.end).await?;
