@@ -112,6 +112,8 @@ pub struct Memory {
     pub numa_balancing: Fact<u64>,
     /// `vm.zone_reclaim_mode`.
     pub zone_reclaim_mode: Fact<u64>,
+    /// Threads that watch which memory is used (DAMON).
+    pub damon_threads: Fact<u64>,
 }
 
 /// Processors and their interrupts.

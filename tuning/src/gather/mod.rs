@@ -9,6 +9,9 @@ use std::path::Path;
 
 use crate::{Clock, Fact, Facts, Limits, Memory, Source};
 
+/// What users of DAMON set, one folder a thread.
+pub(crate) const DAMON: &str = "/sys/kernel/mm/damon/admin/kdamonds";
+
 /// The form of recordings: see [`Facts::version`].
 pub const FACTS_VERSION: u32 = 1;
 
@@ -57,6 +60,8 @@ fn memory(source: &Source) -> Memory {
             .and_then(|| "/sys/devices/system/node/online is no list".to_owned(), |list| count_list(&list)),
         numa_balancing: source.number("/proc/sys/kernel/numa_balancing"),
         zone_reclaim_mode: source.number("/proc/sys/vm/zone_reclaim_mode"),
+        // A kernel without it has no such folder.
+        damon_threads: if source.has(DAMON) { source.number(&format!("{DAMON}/nr_kdamonds")) } else { Fact::Known(0) },
     }
 }
 

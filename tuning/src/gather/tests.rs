@@ -38,6 +38,18 @@ fn an_empty_host_is_unknown_in_all_it_could_say() {
 }
 
 #[test]
+fn who_watches_memory_is_counted() {
+    let facts = |files: &[(&str, &str)]| {
+        let (_root, source) = host(files);
+        gather(&source, Path::new("/")).memory
+    };
+    assert_eq!(facts(&[]).damon_threads.known(), Some(&0), "a kernel without DAMON");
+    let path = "/sys/kernel/mm/damon/admin/kdamonds/nr_kdamonds";
+    assert!(facts(&[(path, "a few\n")]).damon_threads.why_unknown().is_some());
+    assert_eq!(facts(&[(path, "1\n")]).damon_threads.known(), Some(&1));
+}
+
+#[test]
 fn numbers_that_are_none_are_unknown() {
     let (_root, source) = host(&[("/proc/sys/vm/swappiness", "many\n"), ("/proc/sys/net/ipv4/tcp_rmem", "1 2 x\n")]);
     let facts = gather(&source, Path::new("/"));

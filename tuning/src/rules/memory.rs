@@ -1,4 +1,5 @@
 use crate::Facts;
+use crate::gather::DAMON;
 use crate::rule::{Area, Change, Opinion, Rule};
 use crate::rules::{choice, know, zero};
 
@@ -86,6 +87,16 @@ pub(super) const RULES: &[Rule] = &[
             several_nodes(facts, || zero(&facts.memory.zone_reclaim_mode, "/proc/sys/vm/zone_reclaim_mode"))
         },
     },
+    Rule {
+        id: "memory.damon",
+        area: Area::Memory,
+        looks_at: "/sys/kernel/mm/damon/admin/kdamonds/nr_kdamonds",
+        why: "A kdamond walks page tables for milliseconds without giving way; a shard, or the end of a write, waits on that core. Seen: 2 to 4 ms twice a second, most of p99.9.",
+        source: "https://docs.kernel.org/admin-guide/mm/damon/usage.html",
+        risk: "Whoever set it up, such as the host of a virtual machine, takes unused memory back by it.",
+        safe: false,
+        opinions: |facts| vec![damon(facts)],
+    },
 ];
 
 fn thp(facts: &Facts) -> Opinion {
@@ -132,6 +143,14 @@ fn memlock(facts: &Facts) -> Opinion {
         Some(limit) if privileged => Opinion::good(format!("{limit} bytes, but CAP_IPC_LOCK is held here")),
         Some(limit) => Opinion::improve(format!("{limit} bytes"), format!("at least {wanted} bytes"))
             .by_hand("LimitMEMLOCK=infinity in the unit file, or `ulimit -l unlimited`"),
+    })
+}
+
+fn damon(facts: &Facts) -> Opinion {
+    know(&facts.memory.damon_threads, |&threads| match threads {
+        0 => Opinion::good("nobody watches"),
+        _ => Opinion::note(format!("{threads} watching"))
+            .by_hand(format!("echo off > {DAMON}/0/state, if nobody needs what it finds")),
     })
 }
 
