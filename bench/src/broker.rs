@@ -8,10 +8,11 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
 use crate::connection::answers;
 use crate::error::{BenchError, During, Result};
+use crate::process::signal;
 
 /// How often a broker that starts is asked.
 const ASK_EVERY: Duration = Duration::from_micros(500);
@@ -37,8 +38,8 @@ static APART: Mutex<Vec<u32>> = Mutex::new(Vec::new());
 /// Kills brokers that a Ctrl-C does not reach: this program is about to end without stopping them.
 pub fn kill_all() {
     let Ok(pids) = APART.lock() else { return };
-    for pid in pids.iter().filter_map(|pid| Pid::from_raw(*pid as i32)) {
-        let _ = kill_process(pid, Signal::KILL);
+    for pid in pids.iter() {
+        let _ = signal(*pid, Signal::KILL);
     }
 }
 
@@ -142,9 +143,7 @@ impl RunningBroker {
     /// [`BenchError::Io`], [`BenchError::TimedOut`].
     pub fn stop(&mut self, timeout: Duration) -> Result<(ExitStatus, Duration)> {
         let asked = Instant::now();
-        if let Some(pid) = Pid::from_raw(self.pid() as i32) {
-            kill_process(pid, Signal::TERM)?;
-        }
+        signal(self.pid(), Signal::TERM)?;
         loop {
             if let Some(status) = self.child.try_wait().during(|| "wait for the broker".to_owned())? {
                 return Ok((status, asked.elapsed()));

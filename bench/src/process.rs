@@ -3,6 +3,9 @@
 use std::fs;
 use std::path::PathBuf;
 
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::error::{BenchError, During, Result};
 
 /// CPU time of a process in seconds, user and system, all its threads and kernel workers (io-wq) included.
@@ -39,6 +42,15 @@ pub fn resident_bytes(pid: u32) -> Result<u64> {
     let kib =
         status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
     kib.map(|kib| kib << 10).ok_or(BenchError::Missing { what: format!("VmRSS in {path}") })
+}
+
+/// Sends a signal to a process.
+///
+/// # Errors
+/// The operating system's: there is no such process, or it is another user's.
+pub fn signal(pid: u32, signal: Signal) -> rustix::io::Result<()> {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(Errno::SRCH)?;
+    kill_process(pid, signal)
 }
 
 /// The process that listens on a TCP port of this host.

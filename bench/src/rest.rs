@@ -3,8 +3,9 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
+use crate::process::signal;
 use crate::stage::Target;
 
 /// How long a broker that stood still gets to be itself again: Kafka's tell their controller every 2 s that they live
@@ -19,17 +20,18 @@ impl Resting {
     /// Stops all of `targets` on this machine but `awake`; whether that one stood still until now.
     pub fn all_but(&mut self, targets: &[Target], awake: &Target) -> bool {
         for pid in targets.iter().filter_map(|target| target.pid).filter(|pid| Some(*pid) != awake.pid) {
-            if signal(pid, Signal::STOP) {
+            if signal(pid, Signal::STOP).is_ok() {
                 self.0.insert(pid);
             }
         }
-        awake.pid.is_some_and(|pid| self.0.remove(&pid) && signal(pid, Signal::CONT))
+        awake.pid.is_some_and(|pid| self.0.remove(&pid) && signal(pid, Signal::CONT).is_ok())
     }
 
     /// Lets all go on.
     pub fn wake_all(&mut self) {
         for pid in self.0.drain() {
-            signal(pid, Signal::CONT);
+            // One that has ended meanwhile needs no waking.
+            let _ = signal(pid, Signal::CONT);
         }
     }
 }
@@ -38,12 +40,6 @@ impl Drop for Resting {
     fn drop(&mut self) {
         self.wake_all();
     }
-}
-
-/// Whether the process is there to get it.
-fn signal(pid: u32, signal: Signal) -> bool {
-    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
-    pid.is_some_and(|pid| kill_process(pid, signal).is_ok())
 }
 
 #[cfg(test)]

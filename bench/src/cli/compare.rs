@@ -54,7 +54,7 @@ pub(super) struct Compare {
     settle: f64,
     /// While one broker is measured, the others on this machine stand still (SIGSTOP): an idle JVM is not quiet
     ///
-    /// Brokers go on in the end, after Ctrl-C too; if this program itself is killed, say kill -CONT to them.
+    /// Brokers go on in the end, after Ctrl-C too; if this program is killed, or ended at once by a second Ctrl-C, say kill -CONT to them.
     #[arg(long)]
     pause: bool,
     #[command(flatten)]

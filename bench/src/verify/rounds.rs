@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
 use super::content::Content;
 use super::ground::{Image, Switch};
@@ -13,6 +13,7 @@ use super::writer::{Signals, Writer};
 use crate::broker::{BrokerCommand, RunningBroker};
 use crate::connection::Connection;
 use crate::error::{BenchError, Result};
+use crate::process::signal;
 use crate::random::Random;
 use crate::topics;
 
@@ -273,14 +274,14 @@ impl Rounds<'_> {
             End::Killed => broker.kill(),
             End::Stopped => stop(broker),
             End::KilledStopping => {
-                signal(broker, Signal::TERM)?;
+                signal(broker.pid(), Signal::TERM)?;
                 std::thread::sleep(moment(random, Duration::ZERO, STOP_CUT_AFTER_MAX));
                 broker.kill()
             }
             End::Frozen => {
-                signal(broker, Signal::STOP)?;
+                signal(broker.pid(), Signal::STOP)?;
                 std::thread::sleep(self.plan.freezes.1);
-                signal(broker, Signal::CONT)?;
+                signal(broker.pid(), Signal::CONT)?;
                 std::thread::sleep(GO_ON);
                 // It must have lived through it.
                 broker.must_run()?;
@@ -361,13 +362,6 @@ impl Rounds<'_> {
 
 fn moment(random: &mut Random, earliest: Duration, latest: Duration) -> Duration {
     Duration::from_micros(random.between(earliest.as_micros() as u64, latest.as_micros() as u64))
-}
-
-fn signal(broker: &RunningBroker, signal: Signal) -> Result<()> {
-    match Pid::from_raw(broker.pid() as i32) {
-        Some(pid) => Ok(kill_process(pid, signal)?),
-        None => Ok(()),
-    }
 }
 
 fn stop(broker: &mut RunningBroker) -> Result<()> {
