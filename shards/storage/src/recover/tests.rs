@@ -300,6 +300,41 @@ fn on_disk<T>(disk: &Disk, seed: u64, work: impl Future<Output = T>) -> T {
     }
 }
 
+/// A leadership whose records a crash took leaves the file that told of it. Were that file only written over, a power cut could
+/// bring back what it said, and the records that came in their place would be of a leadership that never wrote them.
+#[test]
+fn a_leadership_whose_records_are_gone_does_not_come_back() {
+    let only = EpochStart { epoch: LeaderEpoch::new(3), start: Offset::ZERO };
+    for seed in 0..50 {
+        let disk = Disk::new(seed, 1 << 30);
+        let layout = Layout::below("/data");
+        let file = layout.topics().join("orders-0/leader-epoch-checkpoint");
+        on_disk(&disk, seed, async {
+            written_out(&layout).await;
+            write_plain(&file, b"0\n2\n3 0\n5 20\n", true).await.unwrap();
+        });
+        disk.crash(Kept::AllDone);
+        on_disk(&disk, seed, async { assert_eq!(written_out(&layout).await.epochs().entries(), [only]) });
+        disk.crash(Kept::Flushed);
+        on_disk(&disk, seed, async {
+            let mut recovered = recover(&layout, &[spec(0)], &STRICT).await.unwrap();
+            let image = recovered.logs.remove(&spec(0).key).unwrap();
+            assert_eq!((image.epochs.entries(), image.end.get()), ([only].as_slice(), 40), "seed {seed}");
+        });
+    }
+}
+
+/// A start, after which 20 more records are written and flushed where they stay.
+async fn written_out(layout: &Layout) -> Log {
+    layout.create().await.unwrap();
+    let mut recovered = recover(layout, &[spec(0)], &STRICT).await.unwrap();
+    let store = Store::start(layout, config(recovered.generation)).await.unwrap();
+    let log = store.open_log(&spec(0), recovered.logs.remove(&spec(0).key), LogSettings::default());
+    append_durably(&store, &log, 20).await;
+    write_out(&log.0, Finish::No).await.unwrap();
+    log
+}
+
 /// A segment that was begun puts down the producers' state for its first offset; a crash may take the records before that.
 #[test]
 fn a_producers_state_of_records_that_are_gone_goes_too() {
