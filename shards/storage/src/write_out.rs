@@ -118,16 +118,25 @@ pub(crate) async fn write_out(log: &Rc<LogCore>, finish: Finish) -> Result<(), S
     let _turn = Turn::take(log).await;
     let until = log.state.borrow().tail.end();
     while let Some(plan) = plan(log, until, finish) {
-        if let Err(error) = execute(log, &plan).await.map_err(|error| as_removed(log, error)) {
-            if matches!(error, StorageError::Removed { .. }) {
-                crate::delete::lose(log, &error);
-                return Ok(());
-            }
-            return Err(error);
+        if let Err(error) = execute(log, &plan).await {
+            return lose_or_fail(log, error);
         }
         apply(log, plan);
     }
-    Ok(())
+    match finish {
+        Finish::Yes => finish_epochs(log).await.or_else(|error| lose_or_fail(log, error)),
+        Finish::No => Ok(()),
+    }
+}
+
+/// A log whose files somebody else removed is out of use, and no reason for others to fail.
+fn lose_or_fail(log: &Rc<LogCore>, error: StorageError) -> Result<(), StorageError> {
+    let error = as_removed(log, error);
+    if matches!(error, StorageError::Removed { .. }) {
+        crate::delete::lose(log, &error);
+        return Ok(());
+    }
+    Err(error)
 }
 
 /// A file that is not there any more was removed by somebody else.
@@ -380,15 +389,38 @@ async fn write_companions(log: &Rc<LogCore>, plan: &Plan) -> Result<(), StorageE
     if let Some(stale) = plan.stale_snapshot {
         remove_snapshot(&SegmentFile::Snapshot.path(&folder, stale)).await?;
     }
-    let path = folder.join(crate::owner::EPOCHS_FILE);
     match &plan.epochs {
-        Some(epochs) if plan.epochs_told => write_plain(&path, epochs.to_file().as_bytes(), false).await,
+        Some(epochs) if plan.epochs_told => {
+            write_plain(&folder.join(crate::owner::EPOCHS_FILE), epochs.to_file().as_bytes(), false).await
+        }
         Some(epochs) => {
-            let text = epochs.to_file();
-            file::write_atomically(&path, text.as_bytes()).await.map_err(StorageError::io(&path, "write"))
+            if plan.create {
+                // The file must not tell of records that a power cut takes with their segment's name.
+                file::sync_dir(&folder).await.map_err(StorageError::io(&folder, "flush"))?;
+            }
+            write_epochs(&folder, epochs).await
         }
         None => Ok(()),
     }
+}
+
+async fn write_epochs(folder: &Path, epochs: &Epochs) -> Result<(), StorageError> {
+    let path = folder.join(crate::owner::EPOCHS_FILE);
+    file::write_atomically(&path, epochs.to_file().as_bytes()).await.map_err(StorageError::io(&path, "write"))
+}
+
+/// Writes leaderships down that changed where nothing else did: the file would go on telling of some whose records are gone, and
+/// be believed once others have taken their offsets.
+async fn finish_epochs(log: &Rc<LogCore>) -> Result<(), StorageError> {
+    let due = {
+        let state = log.state.borrow();
+        let due = state.epochs_stale && state.has_folder && !state.deleted && !state.epochs.entries().is_empty();
+        due.then(|| state.epochs.clone())
+    };
+    let Some(epochs) = due else { return Ok(()) };
+    write_epochs(&log.path(), &epochs).await?;
+    log.state.borrow_mut().epochs_stale = false;
+    Ok(())
 }
 
 async fn remove_snapshot(path: &Path) -> Result<(), StorageError> {

@@ -1,8 +1,11 @@
 use std::fs::OpenOptions;
+use std::future::poll_fn;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
+use std::task::Poll;
 
+use ottla_batch::{Batch, Stamp};
 use ottla_reactor::simulation::{self, Disk, Ended, Kept};
 use ottla_reactor::{Class, file, spawn};
 use ottla_units::{LeaderEpoch, Offset, PartitionIndex, TopicId, TopicPartition};
@@ -314,7 +317,7 @@ fn a_leadership_whose_records_are_gone_does_not_come_back() {
             write_plain(&file, b"0\n2\n3 0\n5 20\n", true).await.unwrap();
         });
         disk.crash(Kept::AllDone);
-        on_disk(&disk, seed, async { assert_eq!(written_out(&layout).await.epochs().entries(), [only]) });
+        on_disk(&disk, seed, async { assert_eq!(written_out(&layout).await.1.epochs().entries(), [only]) });
         disk.crash(Kept::Flushed);
         on_disk(&disk, seed, async {
             let mut recovered = recover(&layout, &[spec(0)], &STRICT).await.unwrap();
@@ -324,15 +327,58 @@ fn a_leadership_whose_records_are_gone_does_not_come_back() {
     }
 }
 
+/// Else a power cut that takes a new segment's name would leave a file that tells of more than there is.
+#[test]
+fn a_leadership_is_not_put_down_before_its_records() {
+    for seed in 0..50 {
+        let (disk, layout) = (Disk::new(seed, 1 << 30), Layout::below("/data"));
+        let told =
+            || disk.content("/data/topics/orders-0/leader-epoch-checkpoint").is_some_and(|it| it.ends_with(b"5 20\n"));
+        on_disk(&disk, seed, async {
+            let (_store, log) = written_out(&layout).await;
+            log.set_settings(LogSettings { segment_bytes: 1, ..LogSettings::default() });
+            // So large that it is not in the journal as well.
+            let bytes = batch(1, 40_000, 0);
+            let (new, _) = Batch::parse(&bytes).unwrap();
+            log.append(&new, &Stamp::at(log.end(), LeaderEpoch::new(5))).unwrap();
+            let mut writing = pin!(write_out(&log.0, Finish::No));
+            poll_fn(|context| match writing.as_mut().poll(context) {
+                Poll::Ready(_) => panic!("seed {seed}: the file says nothing of it"),
+                Poll::Pending if told() => Poll::Ready(()),
+                Poll::Pending => Poll::Pending,
+            })
+            .await;
+        });
+        disk.crash(Kept::Flushed);
+        let told = told();
+        let mut recovered = on_disk(&disk, seed, async { recover(&layout, &[spec(0)], &STRICT).await.unwrap() });
+        let end = recovered.logs.remove(&spec(0).key).unwrap().end;
+        assert!(end.get() == 21 || !told, "seed {seed}: {end}");
+    }
+}
+
+#[test]
+fn leaderships_are_put_down_where_nothing_else_is() {
+    let folder = tempfile::tempdir().unwrap();
+    life(folder.path(), STRICT, true, async |store, log| {
+        append_durably(store, log, 20).await;
+        write_out(&log.0, Finish::Yes).await.unwrap();
+        log.advance_start(Offset::new(10)).await.unwrap();
+    })
+    .unwrap();
+    let file = folder.path().join("topics/orders-0/leader-epoch-checkpoint");
+    assert_eq!(std::fs::read_to_string(file).unwrap(), "0\n1\n3 10\n");
+}
+
 /// A start, after which 20 more records are written and flushed where they stay.
-async fn written_out(layout: &Layout) -> Log {
+async fn written_out(layout: &Layout) -> (Store, Log) {
     layout.create().await.unwrap();
     let mut recovered = recover(layout, &[spec(0)], &STRICT).await.unwrap();
     let store = Store::start(layout, config(recovered.generation)).await.unwrap();
     let log = store.open_log(&spec(0), recovered.logs.remove(&spec(0).key), LogSettings::default());
     append_durably(&store, &log, 20).await;
     write_out(&log.0, Finish::No).await.unwrap();
-    log
+    (store, log)
 }
 
 /// A segment that was begun puts down the producers' state for its first offset; a crash may take the records before that.
