@@ -129,10 +129,6 @@ impl AlignedBuffer {
     pub(crate) fn slot_index(&self) -> Option<u16> {
         self.slot.as_ref().map(ring::BufferSlot::index)
     }
-
-    pub(crate) fn as_raw(&mut self) -> *mut u8 {
-        self.pages.start.as_ptr()
-    }
 }
 
 impl Deref for AlignedBuffer {

@@ -75,9 +75,33 @@ enum Place {
     Simulated(simulation::Handle),
 }
 
+/// What a write comes to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Made {
+    Written,
+    Durable,
+}
+
+impl Made {
+    fn flags(self) -> i32 {
+        if self == Made::Durable && !cfg!(feature = "unflushed") { libc::RWF_DSYNC } else { 0 }
+    }
+}
+
+/// How something is written: from a registered buffer, and what it comes to.
+#[derive(Clone, Copy, Debug)]
+struct How {
+    slot: Option<u16>,
+    made: Made,
+}
+
+impl How {
+    const PLAIN: How = How { slot: None, made: Made::Written };
+}
+
 impl File {
-    /// Bytes that [`File::write_durably`] takes at most.
-    pub const DURABLE_WRITE_BYTES_MAX: usize = WRITE_BYTES_MAX;
+    /// Bytes that [`File::write_durably`] writes and flushes in one operation.
+    pub const DURABLE_WRITE_BYTES: usize = WRITE_BYTES_MAX;
 
     /// Opens `path`.
     ///
@@ -193,25 +217,15 @@ impl File {
     /// The operating system's; the buffer comes back in any case.
     pub async fn write_at(
         &self,
-        mut buffer: AlignedBuffer,
+        buffer: AlignedBuffer,
         range: Range<usize>,
         at: u64,
     ) -> (io::Result<()>, AlignedBuffer) {
-        if let Place::Simulated(handle) = &self.place {
-            return simulation::write(handle, buffer, range, at, false).await;
-        }
-        let slot = buffer.slot_index();
-        let start: *const u8 = buffer[range.start..range.end].as_ptr();
-        let _ = buffer.as_raw();
-        let pieces = self.start_pieces(start, range.end - range.start, at, slot, ());
-        // The buffer stays in this frame until every piece has ended: each piece is awaited, and a dropped future
-        // leaves the buffer to the guard below.
-        let guard = KeepAlive(Some(buffer), pieces);
-        guard.finish(self, slot, range, at).await
+        self.write_pieces(buffer, range, at, Made::Written).await
     }
 
-    /// Writes `range` of `buffer` at `at` and makes it durable, in one operation (`RWF_DSYNC`): cheaper than a write and a
-    /// flush where the blocks were written before. For at most [`File::DURABLE_WRITE_BYTES_MAX`] bytes.
+    /// Writes `range` of `buffer` at `at` and makes it durable, in the same operations (`RWF_DSYNC`), side by side where there
+    /// is more than [`File::DURABLE_WRITE_BYTES`]: cheaper than a write and a flush where the blocks were written before.
     ///
     /// # Errors
     /// The operating system's; then nobody knows what is on the disk, as after a failed flush.
@@ -221,31 +235,26 @@ impl File {
         range: Range<usize>,
         at: u64,
     ) -> (io::Result<()>, AlignedBuffer) {
+        self.write_pieces(buffer, range, at, Made::Durable).await
+    }
+
+    async fn write_pieces(
+        &self,
+        buffer: AlignedBuffer,
+        range: Range<usize>,
+        at: u64,
+        made: Made,
+    ) -> (io::Result<()>, AlignedBuffer) {
         if let Place::Simulated(handle) = &self.place {
-            return simulation::write(handle, buffer, range, at, true).await;
+            return simulation::write(handle, buffer, range, at, made == Made::Durable).await;
         }
-        let (from, len) = (range.start, range.end - range.start);
-        let start: *const u8 = buffer[range].as_ptr();
-        let flags = if cfg!(feature = "unflushed") { 0 } else { libc::RWF_DSYNC };
-        let entry = match buffer.slot_index() {
-            Some(slot) => {
-                opcode::WriteFixed::new(self.fd(), start, len as u32, slot).offset(at).rw_flags(flags).build()
-            }
-            None => opcode::Write::new(self.fd(), start, len as u32).offset(at).rw_flags(flags).build(),
-        };
-        match run(entry, buffer).await {
-            (Ok(count), buffer) if count == len => (Ok(()), buffer),
-            (Err(error), buffer) if error.kind() != io::ErrorKind::Interrupted => (Err(error), buffer),
-            // Cut short: once more, the long way.
-            (_, buffer) => {
-                let (result, buffer) = self.write_at(buffer, from..from + len, at).await;
-                let result = match result {
-                    Ok(()) => self.sync_data().await,
-                    Err(error) => Err(error),
-                };
-                (result, buffer)
-            }
-        }
+        let how = How { slot: buffer.slot_index(), made };
+        let start: *const u8 = buffer[range.start..range.end].as_ptr();
+        let pieces = self.start_pieces(start, range.end - range.start, at, how, ());
+        // The buffer stays in this frame until every piece has ended: each piece is awaited, and a dropped future
+        // leaves the buffer to the guard below.
+        let guard = KeepAlive(Some(buffer), pieces);
+        guard.finish(self, how, range, at).await
     }
 
     fn start_pieces<R: Clone + 'static>(
@@ -253,7 +262,7 @@ impl File {
         start: *const u8,
         len: usize,
         at: u64,
-        slot: Option<u16>,
+        how: How,
         keep: R,
     ) -> Vec<(usize, usize, ring::Operation<R>)> {
         let ring = ring::current();
@@ -261,17 +270,19 @@ impl File {
         let mut from = 0;
         while from < len {
             let count = (len - from).min(WRITE_BYTES_MAX);
-            let entry = self.write_entry(start.wrapping_add(from), count, at + from as u64, slot);
+            let entry = self.write_entry(start.wrapping_add(from), count, at + from as u64, how);
             pieces.push((from, count, ring.submit(entry, keep.clone())));
             from += count;
         }
         pieces
     }
 
-    fn write_entry(&self, start: *const u8, len: usize, at: u64, slot: Option<u16>) -> squeue::Entry {
-        match slot {
-            Some(slot) => opcode::WriteFixed::new(self.fd(), start, len as u32, slot).offset(at).build(),
-            None => opcode::Write::new(self.fd(), start, len as u32).offset(at).build(),
+    fn write_entry(&self, start: *const u8, len: usize, at: u64, how: How) -> squeue::Entry {
+        let len = len as u32;
+        let flags = how.made.flags();
+        match how.slot {
+            Some(slot) => opcode::WriteFixed::new(self.fd(), start, len, slot).offset(at).rw_flags(flags).build(),
+            None => opcode::Write::new(self.fd(), start, len).offset(at).rw_flags(flags).build(),
         }
     }
 
@@ -283,7 +294,7 @@ impl File {
         if let Place::Simulated(handle) = &self.place {
             return simulation::write_blocks(handle, blocks, at).await;
         }
-        let pieces = self.start_pieces(blocks.as_raw(), blocks.len(), at, None, blocks.clone());
+        let pieces = self.start_pieces(blocks.as_raw(), blocks.len(), at, How::PLAIN, blocks.clone());
         let mut outcome = Ok(());
         for (from, count, piece) in pieces {
             let (result, _) = piece.await;
@@ -307,7 +318,7 @@ impl File {
         let mut done = progress(first)?;
         while done < count {
             let start = blocks.as_raw().wrapping_add(from + done);
-            let entry = self.write_entry(start, count - done, at + (from + done) as u64, None);
+            let entry = self.write_entry(start, count - done, at + (from + done) as u64, How::PLAIN);
             let (result, _) = run(entry, blocks.clone()).await;
             done += no_zero(progress(result)?)?;
         }
@@ -436,13 +447,7 @@ impl File {
 struct KeepAlive(Option<AlignedBuffer>, Vec<(usize, usize, ring::Operation<()>)>);
 
 impl KeepAlive {
-    async fn finish(
-        mut self,
-        file: &File,
-        slot: Option<u16>,
-        range: Range<usize>,
-        at: u64,
-    ) -> (io::Result<()>, AlignedBuffer) {
+    async fn finish(mut self, file: &File, how: How, range: Range<usize>, at: u64) -> (io::Result<()>, AlignedBuffer) {
         let mut outcome = Ok(());
         while let Some((from, count, piece)) = self.1.last_mut() {
             let (from, count) = (*from, *count);
@@ -458,7 +463,7 @@ impl KeepAlive {
             while done < count && outcome.is_ok() {
                 let Some(buffer) = &self.0 else { break };
                 let start = buffer[range.start + from + done..].as_ptr();
-                let entry = file.write_entry(start, count - done, at + (from + done) as u64, slot);
+                let entry = file.write_entry(start, count - done, at + (from + done) as u64, how);
                 self.1.push((from + done, count - done, ring::current().submit(entry, ())));
                 done = count;
             }

@@ -61,7 +61,7 @@ async fn flush(store: &Rc<Shared>, cycle: Cycle) -> Result<(), StorageError> {
         note_dirty(store, &touched);
         let (bytes, len) = frame.seal(found.header);
         let began = monotonic();
-        let at_once = !Planted::FrameUnflushed.is_there() && len <= store.config.disk.durable_write_bytes;
+        let at_once = !Planted::FrameUnflushed.is_there() && store.config.disk.writes_durably(len);
         let (result, back) = if at_once {
             found.file.file.write_durably(bytes, 0..len, found.position).await
         } else {
@@ -190,7 +190,7 @@ pub(crate) async fn carry_forward(store: &Rc<Shared>, logs: &[Rc<LogCore>]) -> R
         let Some(place) = store.files.borrow_mut().place(frame.padded(), 0, Reserve::Used) else { return Ok(()) };
         let (sealed, len) = frame.seal(place.header);
         let JournalFile { file, path, .. } = &*place.file;
-        if len <= store.config.disk.durable_write_bytes {
+        if store.config.disk.writes_durably(len) {
             file.write_durably(sealed, 0..len, place.position).await.0.map_err(StorageError::io(path, "write"))?;
         } else {
             file.write_at(sealed, 0..len, place.position).await.0.map_err(StorageError::io(path, "write"))?;

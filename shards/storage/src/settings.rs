@@ -11,7 +11,8 @@ use crate::{Recovery, StorageError};
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct DiskSettings {
     /// A journal frame of at most this many bytes is written and made durable in one operation; a larger one is written, then
-    /// flushed. At most [`DiskSettings::DURABLE_WRITE_BYTES_MAX`]; 0 flushes always.
+    /// flushed. At [`DiskSettings::DURABLE_WRITE_BYTES_MAX`], the most, a larger one is written in several such operations, side
+    /// by side; 0 flushes always.
     pub durable_write_bytes: usize,
     /// Bytes of the largest single write to a segment, a power of two within [`DiskSettings::WRITE_BYTES`].
     pub write_bytes: usize,
@@ -21,11 +22,16 @@ pub struct DiskSettings {
 
 impl DiskSettings {
     /// What one operation can write and make durable.
-    pub const DURABLE_WRITE_BYTES_MAX: usize = File::DURABLE_WRITE_BYTES_MAX;
+    pub const DURABLE_WRITE_BYTES_MAX: usize = File::DURABLE_WRITE_BYTES;
     /// Smaller writes cost too much each; larger ones the kernel hands to a worker thread.
     pub const WRITE_BYTES: RangeInclusive<usize> = (64 << 10)..=(512 << 10);
     /// More than this only queues.
     pub const WRITE_DEPTH: RangeInclusive<usize> = 1..=64;
+
+    /// Whether a frame of so many bytes is made durable as it is written.
+    pub(crate) fn writes_durably(&self, frame_bytes: usize) -> bool {
+        frame_bytes <= self.durable_write_bytes || self.durable_write_bytes == DiskSettings::DURABLE_WRITE_BYTES_MAX
+    }
 }
 
 impl Default for DiskSettings {
