@@ -82,6 +82,31 @@ thread_local! {
     static WOKEN: [Cell<usize>; 2] = const { [Cell::new(0), Cell::new(0)] };
 }
 
+thread_local! {
+    /// The driver, where it waits for a task of another queue to have its turn.
+    static DRIVER: Cell<Option<Waker>> = const { Cell::new(None) };
+}
+
+/// Ends the driver's turn until a task of another queue has had one. Yielding does not: queues are chosen by the time that they
+/// ran, so that the driver's would be chosen again, with nothing to do, until it had wasted its share.
+pub(crate) async fn let_others_run() {
+    let mut others_ran = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut others_ran, true) {
+            return Poll::Ready(());
+        }
+        DRIVER.set(Some(context.waker().clone()));
+        Poll::Pending
+    })
+    .await;
+}
+
+fn wake_driver() {
+    if let Some(driver) = DRIVER.take() {
+        driver.wake();
+    }
+}
+
 /// Which tasks of this thread can run.
 pub(crate) fn runnable() -> Runnable {
     WOKEN.with(|[here, elsewhere]| match (here.get(), elsewhere.get()) {
@@ -168,6 +193,7 @@ fn counted<F: Future>(queue: usize, future: F) -> impl Future<Output = F::Output
             }
             let polled = future.as_mut().poll(&mut Context::from_waker(&waker));
             if queue == ELSEWHERE {
+                wake_driver();
                 give_way();
             }
             polled
@@ -313,10 +339,12 @@ fn run<F: Future>(placement: Placement, bell: Arc<Doorbell>, future: F) -> io::R
         let unpark: glommio::Task<()> = glommio::spawn_local(async {
             loop {
                 glommio::timer::sleep(PARK_MAX).await;
+                wake_driver();
             }
         });
         let output = counted(ELSEWHERE, future).await;
         drop((unpark, driver));
+        DRIVER.take();
         ring.uninstall();
         QUEUES.set(None);
         Ok(output)

@@ -312,16 +312,16 @@ impl Ring {
                 return error;
             }
             // Others first: those of this queue, until those of other queues have waited long enough.
-            let others = match executor::runnable() {
-                Runnable::Elsewhere => true,
-                Runnable::Everywhere => now.duration_since(gave_way) >= executor::PREEMPT_AFTER,
-                Runnable::Here | Runnable::Nobody => false,
-            };
-            if others {
-                gave_way = now;
-                glommio::executor().yield_task_queue_now().await;
-            } else {
-                executor::yield_now().await;
+            match executor::runnable() {
+                Runnable::Elsewhere => {
+                    gave_way = now;
+                    executor::let_others_run().await;
+                }
+                Runnable::Everywhere if now.duration_since(gave_way) >= executor::PREEMPT_AFTER => {
+                    gave_way = now;
+                    glommio::executor().yield_task_queue_now().await;
+                }
+                _ => executor::yield_now().await,
             }
         }
     }
