@@ -58,6 +58,10 @@ pub mod noise;
 pub mod rest;
 pub mod search;
 
+// What any server pays here.
+#[cfg(feature = "floor")]
+pub mod floor;
+
 // Telling.
 pub mod tell;
 

@@ -45,16 +45,16 @@ fn an_interrupted_comparison_keeps_what_it_has() {
     assert!(out.join("cut.md").is_file() && out.join("cut.html").is_file());
 }
 
-/// An agent that is ended when this is dropped.
-struct Agent {
+/// A subcommand that listens; ended when this is dropped.
+struct Listening {
     child: Child,
     address: String,
 }
 
-impl Agent {
-    fn start() -> Agent {
+impl Listening {
+    fn start(what: &str, more: &[&str]) -> Listening {
         let mut command = ottla();
-        command.args(["bench", "agent", "--listen", "127.0.0.1:0"]).stdout(Stdio::piped());
+        command.args(["bench", what, "--listen", "127.0.0.1:0"]).args(more).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut first = String::new();
         let mut out = BufReader::new(child.stdout.take().unwrap());
@@ -62,11 +62,11 @@ impl Agent {
         // What it says further goes nowhere, and must not fill the pipe.
         std::thread::spawn(move || out.lines().count());
         let address = first.trim().rsplit(' ').next().unwrap_or_default().to_owned();
-        Agent { child, address }
+        Listening { child, address }
     }
 }
 
-impl Drop for Agent {
+impl Drop for Listening {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -77,7 +77,7 @@ impl Drop for Agent {
 fn two_agents_share_a_load_out_and_nothing_is_lost() {
     let scratch = folder();
     let broker = Broker::start(&scratch.path().join("data"));
-    let mut agents = [Agent::start(), Agent::start()];
+    let mut agents = [Listening::start("agent", &[]), Listening::start("agent", &[])];
     let result = scratch.path().join("result.json");
     let addresses = agents.iter().map(|agent| agent.address.as_str()).collect::<Vec<_>>().join(",");
     let run = ["bench", "run", "end-to-end-2k", "--agents", &addresses, "--bootstrap", &broker.address];
@@ -124,6 +124,24 @@ fn brokers_of_our_own_are_started_measured_and_cleared_away() {
     let commands: Vec<&str> = shards.iter().map(|run| run["broker"]["command"].as_str().unwrap()).collect();
     assert!(commands.len() == 2 && commands[0].ends_with("ottla.shards=1") && commands[1].ends_with("ottla.shards=2"));
     assert_eq!(found["runs"].as_array().unwrap().len(), 2, "{said}");
+    assert_eq!(std::fs::read_dir(&data).unwrap().count(), 0, "nothing is left behind");
+}
+
+#[test]
+fn the_floor_takes_a_load_that_is_not_read_back_and_ends_when_told() {
+    let scratch = folder();
+    let data = scratch.path().join("data");
+    let mut floor = Listening::start("floor", &["--shards", "1", "--data", &data.to_string_lossy()]);
+    let result = scratch.path().join("result.json");
+    let run = ["bench", "run", "produce-16x1k", "--bootstrap", &floor.address, "--no-probe", "--verify-seconds", "0"];
+    let more = ["--duration", "500ms", "--warm-up", "100ms", "-q", "--json", &result.to_string_lossy()];
+    say(&[&run[..], &more].concat()).ok();
+    let result = json(&result);
+    assert!(result["stages"][0]["produced"]["requests_per_second"].as_f64().unwrap() > 0.0, "{result}");
+    assert_eq!(result["broker"]["pid"], floor.child.id(), "its cost is found by its port");
+    assert_eq!((&result["broker"]["fetch_version"], &result["verification"]["checked"]), (&(-1).into(), &0.into()));
+    interrupt(&floor.child);
+    assert_eq!(floor.child.wait().unwrap().code(), Some(0), "it ends when it is told to");
     assert_eq!(std::fs::read_dir(&data).unwrap().count(), 0, "nothing is left behind");
 }
 

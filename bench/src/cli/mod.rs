@@ -22,6 +22,9 @@ mod run;
 // Several brokers, several machines.
 mod agent;
 mod compare;
+// What any server pays here.
+#[cfg(feature = "floor")]
+mod floor;
 // What there is, and what came out.
 mod show;
 // Partitions, idling.
@@ -59,6 +62,8 @@ enum Command {
     Report(show::Report),
     Table(show::Table),
     Agent(agent::Agent),
+    #[cfg(feature = "floor")]
+    Floor(floor::Serve),
     Partitions(proofs::Partitions),
     Idle(proofs::Idle),
 }
@@ -133,6 +138,8 @@ impl Bench {
             Some(Command::Report(command)) => command.run(),
             Some(Command::Table(command)) => command.run(),
             Some(Command::Agent(command)) => command.run(),
+            #[cfg(feature = "floor")]
+            Some(Command::Floor(command)) => command.run(),
             Some(Command::Partitions(command)) => command.run(),
             Some(Command::Idle(command)) => command.run(),
         }
