@@ -1,4 +1,5 @@
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
@@ -6,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use glommio::{Latency, LocalExecutorBuilder, Placement, Shares, TaskQueueHandle};
 use ottla_units::ShardId;
@@ -29,6 +30,11 @@ const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
 /// timer of its own gets it out again. A shard that sleeps in its ring does not notice this timer at all.
 const PARK_MAX: Duration = Duration::from_millis(1);
 
+thread_local! {
+    /// Long work that lets others go first.
+    static STANDING_BACK: RefCell<VecDeque<Waker>> = const { RefCell::new(VecDeque::new()) };
+}
+
 /// What kind of work a task does: its share of the shard when several want to run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Class {
@@ -40,13 +46,8 @@ pub enum Class {
     Background,
 }
 
-/// Long work lets go of its core after so much time: others there may keep it for a tick.
-const LET_GO_AFTER: Duration = Duration::from_micros(500);
-
-thread_local! {
-    /// When long work on this thread last did.
-    static LET_GO: Cell<Option<Instant>> = const { Cell::new(None) };
-}
+/// Long work goes on after so much time even if others could run without end.
+const LONG_WORK_WAITS_MAX: Duration = Duration::from_micros(500);
 
 #[derive(Clone, Copy)]
 struct Queues {
@@ -281,14 +282,41 @@ pub async fn yield_now() {
     .await;
 }
 
-/// As [`yield_now`], and lets go of the core for a moment. In long work: a thread that does not sleep keeps others on its core
-/// waiting for up to a tick, among them the kernel's workers that complete writes, also those of other shards.
+/// Between two parts of long work: lets everybody else run until nobody can, completions that arrive meanwhile included, and lets
+/// go of the core for a moment. Of several that stand back one goes on at a time, in turn.
+///
+/// A thread that does not sleep keeps others on its core waiting for up to a tick, among them the kernel's workers that complete
+/// writes, also those of other shards.
 pub async fn stand_back() {
-    if LET_GO.get().is_none_or(|last| last.elapsed() >= LET_GO_AFTER) {
-        std::thread::yield_now();
-        LET_GO.set(Some(Instant::now()));
+    if simulation::active() {
+        return yield_now().await;
     }
-    yield_now().await;
+    let mut stood_back = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut stood_back, true) {
+            return Poll::Ready(());
+        }
+        STANDING_BACK.with_borrow_mut(|waiting| waiting.push_back(context.waker().clone()));
+        Poll::Pending
+    })
+    .await;
+}
+
+/// Whether somebody stands back.
+pub(crate) fn has_long_work() -> bool {
+    STANDING_BACK.with_borrow(|waiting| !waiting.is_empty())
+}
+
+/// Has the next one that stands back go on, if nobody else can run or the last one did so long `ago` that it must.
+pub(crate) fn go_on_with_long_work(ago: Duration) -> bool {
+    if runnable() != Runnable::Nobody && ago < LONG_WORK_WAITS_MAX {
+        return false;
+    }
+    let next = STANDING_BACK.with_borrow_mut(VecDeque::pop_front);
+    next.is_some_and(|next| {
+        next.wake();
+        true
+    })
 }
 
 /// How long this thread's executor has been at work since it began, sleep left out.
@@ -345,6 +373,7 @@ fn run<F: Future>(placement: Placement, bell: Arc<Doorbell>, future: F) -> io::R
         let output = counted(ELSEWHERE, future).await;
         drop((unpark, driver));
         DRIVER.take();
+        STANDING_BACK.take();
         ring.uninstall();
         QUEUES.set(None);
         Ok(output)

@@ -297,19 +297,38 @@ impl Ring {
         self.started.elapsed().saturating_sub(self.counters.get().slept)
     }
 
+    /// Has long work go on if nobody else can run, after the core's other threads and what they complete, or if the last of it was
+    /// too long ago; says whether it does.
+    fn go_on_with_long_work(&self, ago: Duration) -> io::Result<bool> {
+        if executor::runnable() == Runnable::Nobody {
+            std::thread::yield_now();
+            self.turn()?;
+        }
+        Ok(executor::go_on_with_long_work(ago))
+    }
+
     /// Drives the ring for as long as the executor runs; ends only with an error.
     pub(crate) async fn drive(self: Rc<Ring>) -> io::Error {
         let mut gave_way = Instant::now();
+        let mut went_on = gave_way;
         loop {
             self.poll_inlets();
             let now = Instant::now();
             self.timers.fire(now);
+            let long_work = executor::has_long_work();
             let done = match executor::runnable() {
-                Runnable::Nobody => self.sleep(),
+                Runnable::Nobody if !long_work => self.sleep(),
                 _ => self.turn(),
             };
             if let Err(error) = done {
                 return error;
+            }
+            if long_work {
+                match self.go_on_with_long_work(now.duration_since(went_on)) {
+                    Ok(true) => went_on = now,
+                    Ok(false) => {}
+                    Err(error) => return error,
+                }
             }
             // Others first: those of this queue, until those of other queues have waited long enough.
             match executor::runnable() {

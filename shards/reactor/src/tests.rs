@@ -95,6 +95,54 @@ fn signal_wakes_all_who_wait() {
     .unwrap();
 }
 
+#[test]
+fn long_work_lets_others_go_first_and_takes_turns() {
+    block_on(async {
+        let parts = Rc::new(RefCell::new(Vec::new()));
+        let long = |name: char| {
+            let parts = Rc::clone(&parts);
+            async move {
+                for _ in 0..1000 {
+                    parts.borrow_mut().push(name);
+                    stand_back().await;
+                }
+            }
+        };
+        let (one, other) = (spawn(Class::Data, long('a')), spawn(Class::Data, long('b')));
+        let steps = spawn(Class::Data, async {
+            for _ in 0..1000 {
+                yield_now().await;
+            }
+        });
+        steps.await;
+        // Were it as good as the others, it would have had a part for each of their steps.
+        let meanwhile = parts.borrow().len();
+        assert!(meanwhile < 500, "{meanwhile} parts");
+        one.await;
+        other.await;
+        assert!(parts.borrow().chunks(2).all(|pair| pair == ['a', 'b']), "{:?}", parts.borrow());
+    })
+    .unwrap();
+}
+
+#[test]
+fn long_work_goes_on_beside_work_without_end() {
+    for class in [Class::Data, Class::Background] {
+        block_on(async {
+            let hog = spawn(class, async {
+                loop {
+                    yield_now().await;
+                }
+            });
+            for _ in 0..3 {
+                stand_back().await;
+            }
+            drop(hog);
+        })
+        .unwrap();
+    }
+}
+
 /// No queue has glommio's preemption: a task that never waits must not keep those of other queues waiting.
 #[test]
 fn queues_give_way_to_each_other() {

@@ -13,7 +13,7 @@ use bytes::{Bytes, BytesMut};
 use ottla_batch::{Batch, Checking, Codec};
 use ottla_cluster::{Image, Topic};
 use ottla_partition::{Acks, AppendError, Origin};
-use ottla_reactor::{monotonic, wall_clock, yield_now};
+use ottla_reactor::{monotonic, stand_back, wall_clock, yield_now};
 use ottla_storage::{StorageError, Ticket};
 use ottla_units::limits::UNPACKED_AT_ONCE_BYTES_MAX;
 use ottla_units::{ErrorCode, Offset, ShardId, Timestamp, TopicPartition};
@@ -297,7 +297,7 @@ async fn append_long(
         let rules = host.rules.get();
         let mut checking = Checking::begin(job.records.of(body), &rules.checks(produce.zstd_allowed), now)?;
         while checking.advance(UNPACKED_AT_ONCE_BYTES_MAX)? {
-            yield_now().await;
+            stand_back().await;
         }
         let checked = checking.finish()?;
         loop {
