@@ -153,6 +153,8 @@ impl<'a> Additions<'a> {
             }
             breathe(some.len()).await;
         }
+        // Grown in between, it would be copied whole at once.
+        self.wanted.reserve(taken.iter().filter(|taken| !**taken).count());
         for some in asked.chunks(PARTITIONS_AT_ONCE) {
             for partition in some {
                 if let Some(place) = places.get(&name(partition)).copied()
