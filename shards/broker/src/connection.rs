@@ -342,7 +342,7 @@ impl Connection {
         while self.queue.borrow().len() >= REQUESTS_IN_FLIGHT_MAX || self.unsent.get() >= ANSWER_BYTES_QUEUED_MAX {
             self.changed.wait().await;
         }
-        shard.answer_memory.room().await;
+        shard.answer_memory.room(|| self.unsent.get()).await;
         take(&shard.request_memory, weight).await
     }
 

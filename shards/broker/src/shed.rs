@@ -26,6 +26,11 @@ const MOVED_BYTES_MIN: u64 = 64 << 10;
 const FETCH_SHARE: u64 = 4;
 /// What a fetch counts as at least while it reads: about one batch of the usual largest size.
 const FETCH_BYTES_MIN: u64 = 1 << 20;
+/// What it takes at most out of the reserve: about what a socket takes at once.
+const RESERVE_FETCH_BYTES_MAX: u64 = 64 << 10;
+/// This part of the memory for answers is for connections that took all that they were answered: those who do not read cannot
+/// keep them waiting.
+const RESERVE_SHARE: u64 = 4;
 
 /// Bytes of answers that are being made or not sent yet.
 ///
@@ -54,20 +59,30 @@ impl AnswerMemory {
         HeldAnswer { memory: Rc::clone(self), bytes }
     }
 
-    /// Waits until answers may be made.
-    pub(crate) async fn room(&self) {
-        while self.held.get() >= self.limit {
+    /// Bytes that may be held for connections which have not taken all that they were answered.
+    fn limit_of_many(&self) -> u64 {
+        self.limit - self.limit / RESERVE_SHARE
+    }
+
+    /// Waits until an answer may be made for a connection of which so many bytes are `unsent`.
+    pub(crate) async fn room(&self, unsent: impl Fn() -> u64) {
+        while self.held.get() >= if unsent() == 0 { self.limit } else { self.limit_of_many() } {
             self.waiting.set(self.waiting.get() + 1);
             let _waits = Waits(&self.waiting);
             self.room.wait().await;
         }
     }
 
-    /// How much a fetch that asks for `bytes_max` may read now, and the guard that counts it meanwhile.
-    pub(crate) fn for_fetch(self: &Rc<Self>, bytes_max: usize) -> (usize, HeldAnswer) {
-        let share = self.limit.saturating_sub(self.held.get()) / FETCH_SHARE;
-        let bytes = (bytes_max as u64).min(share.max(FETCH_BYTES_MIN));
-        (usize::try_from(bytes).unwrap_or(usize::MAX), self.hold(bytes))
+    /// What a fetch that asks for `bytes_max` may read now.
+    pub(crate) fn for_fetch(self: &Rc<Self>, bytes_max: usize) -> FetchShare {
+        let free = self.limit_of_many().saturating_sub(self.held.get());
+        let share = if free > 0 { (free / FETCH_SHARE).max(FETCH_BYTES_MIN) } else { RESERVE_FETCH_BYTES_MAX };
+        let bytes = (bytes_max as u64).min(share);
+        FetchShare {
+            bytes_max: usize::try_from(bytes).unwrap_or(usize::MAX),
+            at_least_one: free > 0,
+            counted: self.hold(bytes),
+        }
     }
 
     fn give_back(&self, bytes: u64) {
@@ -89,6 +104,15 @@ impl Drop for Waits<'_> {
     fn drop(&mut self) {
         self.0.set(self.0.get() - 1);
     }
+}
+
+/// What a fetch may read.
+pub(crate) struct FetchShare {
+    pub(crate) bytes_max: usize,
+    /// Whether a first batch that is larger is given all the same. With memory as short as that, the client asks again.
+    pub(crate) at_least_one: bool,
+    /// Counts it meanwhile.
+    pub(crate) counted: HeldAnswer,
 }
 
 /// Bytes of an answer.

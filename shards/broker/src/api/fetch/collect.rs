@@ -18,12 +18,15 @@ use ottla_wire::fetch::{AbortedTransaction, DivergingEpoch, Fetch};
 use super::{BY_ID, PARTITIONS_AT_ONCE, breathe};
 use crate::sessions::Wanted;
 use crate::shard::Shard;
+use crate::shed::FetchShare;
 
 /// How much, and for how long.
 #[derive(Clone, Copy)]
 pub(super) struct Limits {
     bytes_max: usize,
     bytes_min: usize,
+    /// Whether a first batch that is larger than `bytes_max` is read all the same.
+    at_least_one: bool,
     deadline: Option<Instant>,
     isolation: Isolation,
 }
@@ -38,6 +41,7 @@ impl Limits {
         Limits {
             bytes_max,
             bytes_min: usize::try_from(request.min_bytes).unwrap_or(0).min(bytes_max),
+            at_least_one: true,
             deadline: waits.then(|| monotonic() + Duration::from_millis(wait)),
             isolation: if request.isolation_level == 1 { Isolation::ReadCommitted } else { Isolation::ReadUncommitted },
         }
@@ -106,8 +110,8 @@ pub(super) async fn collect(shard: &Rc<Shard>, limits: &Limits, wanted: &[Wanted
     }
     let asks: Vec<(ShardId, Asks)> = owners.into_iter().map(|(owner, asks)| (owner, Arc::new(asks))).collect();
     // What is read is counted before it is there, so that many fetches at once cannot go beyond memory.
-    let (bytes_max, mut counted) = shard.answer_memory.for_fetch(limits.bytes_max);
-    let limits = Limits { bytes_max, bytes_min: limits.bytes_min.min(bytes_max), ..*limits };
+    let FetchShare { bytes_max, at_least_one, mut counted } = shard.answer_memory.for_fetch(limits.bytes_max);
+    let limits = Limits { bytes_max, bytes_min: limits.bytes_min.min(bytes_max), at_least_one, ..*limits };
     let mut reads: Vec<Reading> = Vec::with_capacity(asks.len());
     for (owner, asks) in &asks {
         let asks = Arc::clone(asks);
@@ -317,7 +321,7 @@ async fn read(shard: &Rc<Shard>, asks: &[Ask], limits: &Limits) -> Parts {
     let mut parts = Vec::with_capacity(asks.len());
     for some in asks.chunks(PARTITIONS_AT_ONCE) {
         for ask in some {
-            let part = read_one(shard, ask, limits, left, !any).await;
+            let part = read_one(shard, ask, limits, left, limits.at_least_one && !any).await;
             any |= part.bytes > 0;
             left = left.saturating_sub(part.bytes);
             parts.push((ask.place, part));
