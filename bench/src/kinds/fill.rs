@@ -107,13 +107,14 @@ impl Run<'_> {
                 pause(self.control, Duration::from_millis(10));
             }
             phase.stop();
+            // A pass that is not at its end would go on to it.
+            meeting.failed.store(true, Ordering::Relaxed);
             let mut seen = Vec::new();
             for reader in readers {
                 let passes = reader.join();
                 let panicked = || Err(BenchError::Missing { what: "a reader, which panicked".to_owned() });
                 seen.extend(passes.unwrap_or_else(|_| panicked())?);
             }
-            meeting.failed.store(true, Ordering::Relaxed);
             Ok(seen)
         })
     }

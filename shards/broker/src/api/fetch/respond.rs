@@ -97,7 +97,8 @@ impl Session {
         let mut before = std::mem::take(&mut self.wanted).into_iter();
         let (mut first, mut last) = (Vec::with_capacity(served.len()), Vec::new());
         for some in served.chunks(PARTITIONS_AT_ONCE) {
-            for (wanted, served) in before.by_ref().zip(some) {
+            // In this order: a zip asks its first half once more than it gives.
+            for (served, wanted) in some.iter().zip(before.by_ref()) {
                 if *served { last.push(wanted) } else { first.push(wanted) }
             }
             breathe(some.len()).await;
@@ -204,3 +205,6 @@ fn write_part(writer: &mut ResponseWriter<'_>, index: PartitionIndex, part: &Par
         records_bytes: part.bytes,
     });
 }
+
+#[cfg(test)]
+mod tests;
