@@ -73,6 +73,11 @@ impl AnswerMemory {
         }
     }
 
+    /// Waits until there is more than the reserve.
+    pub(crate) async fn room_for_many(&self) {
+        self.room(|| 1).await;
+    }
+
     /// What a fetch that asks for `bytes_max` may read now.
     pub(crate) fn for_fetch(self: &Rc<Self>, bytes_max: usize) -> FetchShare {
         let free = self.limit_of_many().saturating_sub(self.held.get());
@@ -109,7 +114,7 @@ impl Drop for Waits<'_> {
 /// What a fetch may read.
 pub(crate) struct FetchShare {
     pub(crate) bytes_max: usize,
-    /// Whether a first batch that is larger is given all the same. With memory as short as that, the client asks again.
+    /// Whether a first batch that is larger is given all the same; not out of the reserve.
     pub(crate) at_least_one: bool,
     /// Counts it meanwhile.
     pub(crate) counted: HeldAnswer,

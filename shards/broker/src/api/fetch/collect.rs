@@ -46,6 +46,12 @@ impl Limits {
             isolation: if request.isolation_level == 1 { Isolation::ReadCommitted } else { Isolation::ReadUncommitted },
         }
     }
+
+    /// The same within what memory allows now.
+    fn within(&self, share: &FetchShare) -> Limits {
+        let FetchShare { bytes_max, at_least_one, .. } = *share;
+        Limits { bytes_max, bytes_min: self.bytes_min.min(bytes_max), at_least_one, ..*self }
+    }
 }
 
 /// One partition to read on its shard.
@@ -110,17 +116,18 @@ pub(super) async fn collect(shard: &Rc<Shard>, limits: &Limits, wanted: &[Wanted
     }
     let asks: Vec<(ShardId, Asks)> = owners.into_iter().map(|(owner, asks)| (owner, Arc::new(asks))).collect();
     // What is read is counted before it is there, so that many fetches at once cannot go beyond memory.
-    let FetchShare { bytes_max, at_least_one, mut counted } = shard.answer_memory.for_fetch(limits.bytes_max);
-    let limits = Limits { bytes_max, bytes_min: limits.bytes_min.min(bytes_max), at_least_one, ..*limits };
-    let mut reads: Vec<Reading> = Vec::with_capacity(asks.len());
-    for (owner, asks) in &asks {
-        let asks = Arc::clone(asks);
-        reads.push(Box::pin(shard.on(*owner, move |shard| async move { read(&shard, &asks, &limits).await })));
+    let mut share = shard.answer_memory.for_fetch(limits.bytes_max);
+    let mut within = limits.within(&share);
+    let mut found = read_all(shard, &asks, &within, &mut parts).await;
+    if !share.at_least_one && found.bytes == 0 && lags(&asks, &parts).await {
+        // What is next is too large for a time in which memory is short.
+        drop(share);
+        shard.answer_memory.room_for_many().await;
+        share = shard.answer_memory.for_fetch(limits.bytes_max);
+        within = limits.within(&share);
+        found = read_all(shard, &asks, &within, &mut parts).await;
     }
-    for read in reads {
-        put(&mut parts, read.await).await;
-    }
-    let mut found = Found::of(&parts).await;
+    let (limits, mut counted) = (within, share.counted);
     while let Some(deadline) = limits.deadline
         && !found.is_enough(limits.bytes_min)
         && !shard.stopping.get()
@@ -140,6 +147,31 @@ pub(super) async fn collect(shard: &Rc<Shard>, limits: &Limits, wanted: &[Wanted
         trim(&mut parts, limits.bytes_max).await;
     }
     parts
+}
+
+/// Reads once on every shard.
+async fn read_all(shard: &Rc<Shard>, asks: &[(ShardId, Asks)], limits: &Limits, parts: &mut [Part]) -> Found {
+    let limits = *limits;
+    let mut reads: Vec<Reading> = Vec::with_capacity(asks.len());
+    for (owner, asks) in asks {
+        let asks = Arc::clone(asks);
+        reads.push(Box::pin(shard.on(*owner, move |shard| async move { read(&shard, &asks, &limits).await })));
+    }
+    for read in reads {
+        put(parts, read.await).await;
+    }
+    Found::of(parts).await
+}
+
+/// Whether a reader has not seen all that is there.
+async fn lags(asks: &[(ShardId, Asks)], parts: &[Part]) -> bool {
+    for some in asks.iter().flat_map(|(_, asks)| asks.chunks(PARTITIONS_AT_ONCE)) {
+        if some.iter().any(|ask| parts[ask.place].high_watermark > ask.from) {
+            return true;
+        }
+        breathe(some.len()).await;
+    }
+    false
 }
 
 async fn put(parts: &mut [Part], read: Parts) {
