@@ -34,7 +34,8 @@ pub struct DiskProfile {
 pub struct JournalProfile {
     /// In one operation, or in two.
     pub flush: Flush,
-    /// With `dsync`: frames of at most this many bytes are written so; larger ones are written, then flushed.
+    /// With `dsync`: frames of at most this many bytes are written so; larger ones are written, then flushed, or, where this is the most
+    /// that the broker takes (512 KiB), written so in pieces.
     pub dsync_bytes_max: usize,
 }
 

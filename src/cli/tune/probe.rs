@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use ottla_storage::DiskSettings;
 use ottla_tuning::{DiskProfile, Flush, Measured, Probe as Prober, ProbeError, Rate, choose};
 
 use crate::cli::Failure;
@@ -112,7 +113,12 @@ fn told(measured: &Measured, profile: &DiskProfile) -> String {
     let way = if measured.direct { "O_DIRECT" } else { "through the page cache: this file system has no O_DIRECT" };
     let flush = match profile.journal.flush {
         Flush::Dsync => {
-            format!("one operation up to {} KiB, above a write and fdatasync", profile.journal.dsync_bytes_max >> 10)
+            let most = profile.journal.dsync_bytes_max;
+            let above = match most {
+                DiskSettings::DURABLE_WRITE_BYTES_MAX => "several of them side by side",
+                _ => "a write and fdatasync",
+            };
+            format!("one operation up to {} KiB, above {above}", most >> 10)
         }
         Flush::Fdatasync => "a write, then fdatasync".to_owned(),
     };
