@@ -237,7 +237,7 @@ impl<'a> Batch<'a> {
 
     /// The checksum of the bytes as they are.
     pub fn computed_crc(&self) -> u32 {
-        crc32c::crc32c(&self.bytes[CHECKSUMMED_FROM..])
+        crc_fast::crc32_iscsi(&self.bytes[CHECKSUMMED_FROM..])
     }
 
     /// Whether the checksum field matches the bytes.
