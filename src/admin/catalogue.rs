@@ -149,6 +149,10 @@ metrics! {
         "Bytes in journal files that may not be recycled yet." => |r, s| counter(r, s, |shard| shard.store.pending_bytes);
     ottla_segment_bytes_total: Counter of "bytes" [shard]
         "Bytes written to segments." => |r, s| counter(r, s, |shard| shard.store.segment_bytes);
+    ottla_write_outs_total: Counter of "writes" [shard]
+        "Times that a log's newest records were written to its segment." => |r, s| counter(r, s, |shard| shard.store.write_outs);
+    ottla_segment_flushes_total: Counter of "flushes" [shard]
+        "Times that a segment was made durable." => |r, s| counter(r, s, |shard| shard.store.segment_flushes);
     ottla_write_outs_waiting: Gauge of "logs" [shard]
         "Logs that wait for being written to their segments." => |r, s| counter(r, s, |shard| shard.store.write_outs_waiting);
     ottla_disk_full: Gauge of "1" [shard]

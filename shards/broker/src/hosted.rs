@@ -11,7 +11,7 @@ use ottla_cluster::{ById, Topic};
 use ottla_partition::{AppendError, Partition, Rules};
 use ottla_reactor::Semaphore;
 use ottla_storage::{LogImage, LogSettings, LogSpec};
-use ottla_units::{ErrorCode, LeaderEpoch, TopicPartition};
+use ottla_units::{ErrorCode, LeaderEpoch, PartitionIndex, TopicId, TopicPartition};
 
 use crate::metrics::Traffic;
 use crate::seldom::Seldom;
@@ -32,11 +32,52 @@ pub(crate) struct Host {
     pub(crate) read_failures: Seldom,
 }
 
+/// The partitions of each topic, by their number: a request for many finds them one behind the other in memory.
+#[derive(Default)]
+struct Open(HashMap<TopicId, Vec<Option<Rc<Host>>>, ById>);
+
+impl Open {
+    #[inline]
+    fn get(&self, key: TopicPartition) -> Option<&Rc<Host>> {
+        self.0.get(&key.topic)?.get(Open::place(key)?)?.as_ref()
+    }
+
+    fn insert(&mut self, key: TopicPartition, host: Rc<Host>) {
+        let Some(place) = Open::place(key) else { return };
+        let partitions = self.0.entry(key.topic).or_default();
+        if partitions.len() <= place {
+            partitions.resize(place + 1, None);
+        }
+        partitions[place] = Some(host);
+    }
+
+    fn remove(&mut self, key: TopicPartition) -> Option<Rc<Host>> {
+        let partitions = self.0.get_mut(&key.topic)?;
+        let host = partitions.get_mut(Open::place(key)?)?.take();
+        if partitions.iter().all(Option::is_none) {
+            self.0.remove(&key.topic);
+        }
+        host
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (TopicPartition, &Rc<Host>)> {
+        self.0.iter().flat_map(|(topic, partitions)| {
+            (0..).zip(partitions).filter_map(|(index, host)| {
+                Some((TopicPartition::new(*topic, PartitionIndex::new(index)), host.as_ref()?))
+            })
+        })
+    }
+
+    fn place(key: TopicPartition) -> Option<usize> {
+        usize::try_from(key.partition.get()).ok()
+    }
+}
+
 /// All of a shard's partitions.
 ///
 /// *Lives on:* each shard.
 pub(crate) struct Hosts {
-    open: RefCell<ByKey<Rc<Host>>>,
+    open: RefCell<Open>,
     /// What recovery found, until the partition is opened.
     recovered: RefCell<HashMap<TopicPartition, LogImage>>,
     /// Partitions that could not be opened, and their topics' names.
@@ -59,12 +100,12 @@ impl Default for Hosts {
 impl Hosts {
     /// One partition, if this shard has it.
     pub(crate) fn get(&self, key: TopicPartition) -> Option<Rc<Host>> {
-        self.open.borrow().get(&key).cloned()
+        self.open.borrow().get(key).cloned()
     }
 
     /// All of them.
     pub(crate) fn all(&self) -> Vec<(TopicPartition, Rc<Host>)> {
-        self.open.borrow().iter().map(|(key, host)| (*key, Rc::clone(host))).collect()
+        self.open.borrow().iter().map(|(key, host)| (key, Rc::clone(host))).collect()
     }
 
     /// Those that could not be opened, with their topics' names.
@@ -146,7 +187,7 @@ impl Hosts {
     /// Closes a partition whose topic is deleted, and removes its log.
     pub(crate) async fn close(&self, shard: &Rc<Shard>, key: TopicPartition) {
         self.failed.borrow_mut().remove(&key);
-        let Some(host) = self.open.borrow_mut().remove(&key) else { return };
+        let Some(host) = self.open.borrow_mut().remove(key) else { return };
         host.partition.close();
         if let Err(error) = shard.store.delete_log(key).await {
             tracing::error!(topic = %host.topic, partition = %key.partition, %error, "a deleted partition's files are left");

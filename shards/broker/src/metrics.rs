@@ -366,6 +366,10 @@ pub struct StoreSnapshot {
     pub pending_bytes: u64,
     /// Bytes written to segments.
     pub segment_bytes: u64,
+    /// Times that a log's newest records were written to its segment.
+    pub write_outs: u64,
+    /// Times that a segment was made durable.
+    pub segment_flushes: u64,
     /// Logs that wait for being written to their segments.
     pub write_outs_waiting: u64,
     /// Reads answered from a tail in memory.
@@ -396,6 +400,8 @@ impl StoreSnapshot {
             bypass_bytes: counters.bulk_bytes.get(),
             pending_bytes: gauges.journal_used,
             segment_bytes: counters.segment_bytes.get(),
+            write_outs: counters.write_outs.get(),
+            segment_flushes: counters.segment_flushes.get(),
             write_outs_waiting: gauges.write_outs_queued,
             tail_reads: counters.tail_reads.get(),
             ahead_reads: counters.ahead_reads.get(),

@@ -26,6 +26,8 @@ use crate::shed::shed;
 const IDLE_CHECKS_PER_TIMEOUT: u32 = 10;
 /// How long to wait after the process has run out of descriptors.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+/// A larger journal has more files, not larger ones: one is the least that can be used again.
+const JOURNAL_FILE_BYTES: u64 = 64 << 20;
 
 /// What shards are started with.
 pub struct Launch {
@@ -206,8 +208,9 @@ fn store_config(id: ShardId, seed: ConfigSeed, shared: &Arc<Shared>) -> StoreCon
     let own = &shared.settings.own;
     let on_failure = Arc::clone(&shared.on_failure);
     let mut config = StoreConfig::with_generation(u16::try_from(id.index()).unwrap_or(0), seed.generation);
-    config.journal_file_bytes =
-        (own.journal_bytes / config.journal_files as u64).max(config.frame_bytes_max as u64 * 2);
+    let files = (own.journal_bytes / JOURNAL_FILE_BYTES).max(config.journal_files as u64);
+    config.journal_file_bytes = (own.journal_bytes / files).max(config.frame_bytes_max as u64 * 2);
+    config.journal_files = files as usize;
     config.disk = seed.disk;
     config.bulk_bytes = own.bulk_append_bytes as usize;
     config.cache_bytes = usize::try_from(own.tail_cache_bytes).unwrap_or(usize::MAX);

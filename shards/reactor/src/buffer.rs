@@ -153,6 +153,9 @@ impl DerefMut for AlignedBuffer {
 #[derive(Debug)]
 pub struct Chunk {
     pages: Arc<Pages>,
+    /// Those of `pages`, which lie elsewhere in memory: appending looks at nothing but this and its target.
+    start: NonNull<u8>,
+    capacity: usize,
     len: usize,
 }
 
@@ -162,7 +165,9 @@ impl Chunk {
 
     /// An empty chunk for at least `capacity` bytes, rounded up to [`BLOCK`].
     pub fn new(capacity: usize) -> Chunk {
-        Chunk { pages: Arc::new(Pages::uninitialised(capacity)), len: 0 }
+        let pages = Pages::uninitialised(capacity);
+        let Pages { start, capacity } = pages;
+        Chunk { pages: Arc::new(pages), start, capacity, len: 0 }
     }
 
     /// Bytes appended so far.
@@ -177,23 +182,41 @@ impl Chunk {
 
     /// Bytes it can ever hold.
     pub fn capacity(&self) -> usize {
-        self.pages.capacity
+        self.capacity
     }
 
     /// Bytes that still fit.
     pub fn remaining(&self) -> usize {
-        self.pages.capacity - self.len
+        self.capacity - self.len
     }
 
-    /// Copies `bytes` behind what is there.
+    /// Copies `bytes` behind what is there, past the caches where it is many: with more logs than caches hold, what lay there
+    /// before would be read from memory only to be overwritten.
     ///
     /// # Panics
     /// When they do not fit: the caller asks [`Chunk::remaining`] first.
     pub fn append(&mut self, bytes: &[u8]) {
         assert!(bytes.len() <= self.remaining(), "{} bytes do not fit into the {} left", bytes.len(), self.remaining());
         // SAFETY: the range lies inside the allocation (asserted), and no `Slice` reaches past `len`, so nobody reads it.
-        unsafe { copy_raw(bytes.as_ptr(), self.pages.start.as_ptr().add(self.len), bytes.len()) };
+        unsafe {
+            let place = self.start.as_ptr().add(self.len);
+            match bytes.len() {
+                STREAM_FROM_BYTES.. => stream_raw(bytes.as_ptr(), place, bytes.len()),
+                _ => copy_raw(bytes.as_ptr(), place, bytes.len()),
+            }
+        };
         self.len += bytes.len();
+    }
+
+    /// Brings what [`Chunk::append`] of so many bytes reads of the memory behind the last byte into this core's caches: see
+    /// [`prefetch`].
+    #[inline]
+    pub fn prefetch_room(&self, bytes: usize) {
+        let behind = self.start.as_ptr().wrapping_add(self.len);
+        // The rest goes past the caches.
+        for line in [0, STEP_BYTES, bytes] {
+            prefetch_line(behind.wrapping_add(line));
+        }
     }
 
     /// A shared view of `range`.
@@ -213,14 +236,38 @@ impl Chunk {
     pub fn blocks(&self, range: Range<usize>) -> Blocks {
         let start = range.start / BLOCK * BLOCK;
         let end = range.end.next_multiple_of(BLOCK);
-        assert!(start <= end && end <= self.pages.capacity, "{range:?} of {} bytes", self.pages.capacity);
+        assert!(start <= end && end <= self.capacity, "{range:?} of {} bytes", self.capacity);
         if end > self.len {
             // SAFETY: inside the allocation (asserted); behind `len`, where nobody reads and only `append`, on this same
             // thread, writes.
-            unsafe { std::ptr::write_bytes(self.pages.start.as_ptr().add(self.len), 0, end - self.len) };
+            unsafe { std::ptr::write_bytes(self.start.as_ptr().add(self.len), 0, end - self.len) };
         }
         Blocks { pages: Arc::clone(&self.pages), start, len: end - start }
     }
+}
+
+/// Brings the memory of a value itself, not what it points to, into this core's caches, without waiting for it. For what is
+/// looked at a microsecond later, when there are too many such places for caches to hold.
+#[inline]
+pub fn prefetch<T>(value: Option<&T>) {
+    let Some(value) = value else { return };
+    let start = std::ptr::from_ref(value).cast::<u8>();
+    for at in (0..size_of::<T>()).step_by(STEP_BYTES) {
+        prefetch_line(start.wrapping_add(at));
+    }
+}
+
+/// Nothing is read: any address will do.
+#[inline]
+fn prefetch_line(address: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: SSE is part of x86-64; a hint touches nothing.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(address.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
 }
 
 /// Copies all of `from` to the front of `to` past the caches, for bytes that only a device reads next: what the device had
@@ -272,6 +319,8 @@ unsafe fn stream_raw(from: *const u8, to: *mut u8, len: usize) {
 const ALIAS_BYTES: usize = 128;
 /// Copies shorter than this are not worth a look.
 const ALIAS_FROM_BYTES: usize = 512;
+/// Appends of this many bytes and more go past the caches.
+const STREAM_FROM_BYTES: usize = 512;
 /// What is moved at a time: a cache line.
 const STEP_BYTES: usize = 64;
 

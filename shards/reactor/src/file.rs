@@ -88,6 +88,22 @@ impl Made {
     }
 }
 
+/// Blocks for one write, and where they are, for the kernel.
+struct Row {
+    blocks: Vec<Blocks>,
+    vectors: Vec<libc::iovec>,
+}
+
+impl Row {
+    fn new(blocks: Vec<Blocks>) -> Row {
+        let vectors = blocks
+            .iter()
+            .map(|blocks| libc::iovec { iov_base: blocks.as_raw().cast_mut().cast(), iov_len: blocks.len() })
+            .collect();
+        Row { blocks, vectors }
+    }
+}
+
 /// How something is written: from a registered buffer, and what it comes to.
 #[derive(Clone, Copy, Debug)]
 struct How {
@@ -304,6 +320,28 @@ impl File {
             }
         }
         outcome
+    }
+
+    /// Writes blocks of several chunks, one behind the other, at `at`, all of them: one operation, since each of a file whose
+    /// times change goes to a worker of the kernel.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub async fn write_row(&self, row: Vec<Blocks>, at: u64) -> io::Result<()> {
+        if let Place::Simulated(handle) = &self.place {
+            return simulation::write_row(handle, row, at).await;
+        }
+        let row = Row::new(row);
+        let entry = opcode::Writev::new(self.fd(), row.vectors.as_ptr(), row.vectors.len() as u32).offset(at).build();
+        let (result, row) = run(entry, row).await;
+        let (mut done, mut at) = (progress(result)?, at);
+        for blocks in &row.blocks {
+            let first = done.min(blocks.len());
+            self.write_rest(blocks, 0, blocks.len(), at, Ok(first)).await?;
+            done -= first;
+            at += blocks.len() as u64;
+        }
+        Ok(())
     }
 
     /// Goes on after a short write of one piece.

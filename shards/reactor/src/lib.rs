@@ -20,7 +20,7 @@ pub use sync::{Permit, Semaphore, Signal};
 
 // Memory that the disk can read and write directly.
 mod buffer;
-pub use buffer::{AlignedBuffer, BLOCK, Blocks, Chunk, Slice, stream};
+pub use buffer::{AlignedBuffer, BLOCK, Blocks, Chunk, Slice, prefetch, stream};
 
 // The ring: operations in flight and what drives them.
 mod ring;

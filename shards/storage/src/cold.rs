@@ -142,7 +142,7 @@ impl LogCore {
         match growing {
             Some(growing) => {
                 let bytes = state.segments.iter().rev().find(|known| known.base == segment)?.bytes;
-                Some(state.synced.saturating_sub(growing.at).min(bytes))
+                Some(state.written.place.saturating_sub(growing.at).min(bytes))
             }
             None => {
                 let index = state.segments.binary_search_by_key(&segment, |known| known.base).ok()?;

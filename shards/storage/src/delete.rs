@@ -57,6 +57,7 @@ fn let_go(log: &Rc<LogCore>) {
         log.store.release(state.tail.memory());
         log.store.written_out(state.unwritten());
         state.synced = 0;
+        state.written.place = 0;
         state.tail = Tail::new(0, log.store.config.disk.write_bytes);
         state.segments.iter().map(|segment| segment.base).collect()
     };

@@ -11,7 +11,7 @@ use crate::journal::format::{ENTRY_HEADER_BYTES, FRAME_HEADER_BYTES, MARK_BYTES}
 use crate::journal::{Cycle, Frame, JournalFile, Place, Reserve, Touched, mark_entry};
 use crate::log::LogCore;
 use crate::store::Shared;
-use crate::write_out::{Finish, write_out};
+use crate::write_out::{Goal, write_out};
 use crate::{Planted, StorageError};
 
 // Those who ask again as soon as they are answered.
@@ -134,7 +134,7 @@ async fn finish(store: &Rc<Shared>, cycle: Finishing) -> Result<(), StorageError
 
 /// Writes out what a log brought past the journal; gives the log back when the disk has no space for it.
 async fn write_bulk(store: Rc<Shared>, log: Rc<LogCore>) -> Result<Option<Rc<LogCore>>, StorageError> {
-    match write_out(&log, Finish::No).await {
+    match write_out(&log, Goal::Durable).await {
         Err(StorageError::DiskFull) => {
             store.disk_full.set(true);
             store.chores.notify();

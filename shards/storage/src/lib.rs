@@ -26,7 +26,7 @@ mod log;
 mod segment;
 mod tail;
 pub use epochs::{EpochStart, Epochs};
-pub use log::{Log, LogObserver, LogSpec};
+pub use log::{Log, LogObserver, LogSpec, Prefetch};
 pub use segment::{INDEX_ENTRY_BYTES, IndexEntry, Latest, Segment, TIME_ENTRY_BYTES, TimeEntry};
 
 // The journal: frames, and the cycle that makes them durable.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::rc::{Rc, Weak};
 
 use ottla_batch::{Batch, Stamp, stamped_header};
-use ottla_reactor::{Signal, wall_clock};
+use ottla_reactor::{Signal, prefetch, wall_clock};
 use ottla_units::{LeaderEpoch, Offset, Timestamp, TopicPartition};
 
 use crate::epochs::Epochs;
@@ -17,6 +17,7 @@ use crate::recover::LogImage;
 use crate::segment::{Growing, IndexEntry, Segment};
 use crate::store::Shared;
 use crate::tail::{Tail, TailBatch};
+use crate::write_out::Written;
 use crate::{LogSettings, StorageError, Ticket};
 
 /// Positions in a segment are 32 bits wide in its index.
@@ -90,6 +91,10 @@ pub(crate) struct State {
     /// Segments before it whose files are not finished.
     pub(crate) rolled: VecDeque<Growing>,
     pub(crate) tail: Tail,
+    /// Up to where the segments' files have everything, durable or not.
+    pub(crate) written: Written,
+    /// The log place behind the last batch that went past the journal.
+    pub(crate) bulk_until: u64,
     /// The log place, and the offset there, up to which the segments' files are durable.
     pub(crate) synced: u64,
     pub(crate) synced_end: Offset,
@@ -104,8 +109,9 @@ pub(crate) struct State {
     pub(crate) dirty_since: Option<u64>,
     /// The journal file with its newest mark; 0 when the checkpoint has it.
     pub(crate) mark_in: u64,
-    /// Whether it waits to be written out.
+    /// Whether it waits to be written out, and whether the journal needs it flushed.
     pub(crate) queued: bool,
+    pub(crate) pressed: bool,
     pub(crate) epochs: Epochs,
     pub(crate) epochs_stale: bool,
     /// Whether no file tells of others than the first of these: none when the log was opened, and none gone since.
@@ -148,6 +154,8 @@ impl State {
             active,
             rolled: VecDeque::new(),
             tail: Tail::new(position, chunk_bytes_max),
+            written: Written { place: position, end: image.end, latest: synced_latest.1, sequence: 0 },
+            bulk_until: 0,
             synced: position,
             synced_end: image.end,
             synced_latest,
@@ -158,6 +166,7 @@ impl State {
             dirty_since: None,
             mark_in: 0,
             queued: false,
+            pressed: false,
             epochs: image.epochs,
             epochs_stale: image.epochs_stale,
             epochs_new: image.epochs_new,
@@ -212,8 +221,24 @@ impl State {
 
     /// Bytes that the segments' files lack.
     pub(crate) fn unwritten(&self) -> u64 {
+        self.tail.end() - self.written.place
+    }
+
+    /// Bytes that they lack, or may lose in a power cut.
+    pub(crate) fn unflushed(&self) -> u64 {
         self.tail.end() - self.synced
     }
+}
+
+/// Parts of what [`Log::append`] looks at: see [`Log::prefetch`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Prefetch {
+    /// The log itself. Nothing of it is looked at.
+    Log,
+    /// The ends of its lists, where the log says.
+    Ends,
+    /// The memory that the records go to, where those say.
+    Room,
 }
 
 /// What an append needs to know of a batch.
@@ -281,6 +306,21 @@ impl Log {
         drop(state);
         log.store.appended(log, arrival.bytes, grown, write_out);
         Ok(ticket)
+    }
+
+    /// Brings what an append will look at into this core's caches, a part of it: each part lies where the one before says, so
+    /// that whoever appends to many logs asks for the parts of those that come next in turn, meanwhile.
+    #[inline]
+    pub fn prefetch(&self, part: Prefetch, bytes: usize) {
+        if part == Prefetch::Log {
+            return prefetch(Some(&*self.0));
+        }
+        let Ok(state) = self.0.state.try_borrow() else { return };
+        match part {
+            Prefetch::Log => {}
+            Prefetch::Ends => state.prefetch_ends(),
+            Prefetch::Room => state.tail.prefetch_room(bytes),
+        }
     }
 
     /// The first offset that may be read.
@@ -444,6 +484,7 @@ impl LogCore {
             }
             Way::Bulk => {
                 journal.bulk_bytes += bytes;
+                state.bulk_until = state.tail.end() + bytes as u64;
                 self.store.counters.bulk_bytes.add(bytes as u64);
                 if !state.cycle_bulk {
                     state.cycle_bulk = true;
@@ -524,6 +565,15 @@ impl State {
         let fresh = Growing::new(self.end, self.tail.segment_at());
         self.rolled.push_back(std::mem::replace(&mut self.active, fresh));
         self.segments.push(Segment::new(self.end, wall_clock()));
+    }
+
+    /// See [`Prefetch::Ends`].
+    #[inline]
+    fn prefetch_ends(&self) {
+        self.tail.prefetch_ends();
+        self.active.index.prefetch_ends();
+        prefetch(self.segments.last());
+        prefetch(self.epochs.entries().last());
     }
 
     /// Adds a batch to tail, index and segment.

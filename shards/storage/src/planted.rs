@@ -13,6 +13,8 @@ pub enum Planted {
     FolderUnflushed,
     /// What is written to a segment is not flushed.
     SegmentUnflushed,
+    /// What was written to a segment earlier is not flushed before the journal lets go of it.
+    ReleasedUnflushed,
     /// The checksum of a batch is not looked at when a segment's end is scanned.
     BatchUnchecked,
     /// The checksum of a journal's frame is not looked at.
@@ -31,11 +33,12 @@ mod here {
 
     impl Planted {
         /// All of them.
-        pub const ALL: [Planted; 6] = [
+        pub const ALL: [Planted; 7] = [
             Planted::FrameUnflushed,
             Planted::TrimmedEarly,
             Planted::FolderUnflushed,
             Planted::SegmentUnflushed,
+            Planted::ReleasedUnflushed,
             Planted::BatchUnchecked,
             Planted::FrameUnchecked,
         ];

@@ -11,7 +11,7 @@ use crate::layout::Layout;
 use crate::log::{LogCore, LogSpec};
 use crate::recover::LogImage;
 use crate::store::Shared;
-use crate::write_out::{Finish, write_out};
+use crate::write_out::{Goal, write_out};
 use crate::{LogSettings, StorageError, StoreConfig};
 
 /// Bytes of one log that are held in memory before they are written.
@@ -81,7 +81,7 @@ impl RebuiltLog {
         }
         self.0.restore(batch);
         if self.0.state.borrow().unwritten() > HELD_BYTES_MAX {
-            self.write_out(Finish::No).await?;
+            self.write_out(Goal::Durable).await?;
         }
         Ok(())
     }
@@ -114,13 +114,13 @@ impl RebuiltLog {
             let first = state.segments.iter().find(|segment| segment.bytes > 0).map_or(end, |segment| segment.base);
             state.start = start.max(first).min(end);
         }
-        self.write_out(Finish::Yes).await?;
+        self.write_out(Goal::Finished).await?;
         let image = log.state.borrow().image();
         Ok(image)
     }
 
-    async fn write_out(&self, finish: Finish) -> Result<(), StorageError> {
-        write_out(&self.0, finish).await?;
+    async fn write_out(&self, goal: Goal) -> Result<(), StorageError> {
+        write_out(&self.0, goal).await?;
         let mut state = self.0.state.borrow_mut();
         let synced = state.synced;
         while state.tail.evict(synced) > 0 {}

@@ -8,7 +8,7 @@ use crate::join::join_all;
 use crate::log::LogCore;
 use crate::recover::LogImage;
 use crate::store::{Shared, Ticket};
-use crate::write_out::{Finish, write_out};
+use crate::write_out::{Goal, write_out};
 
 /// Logs brought into their final form at once.
 pub(crate) const LOGS_AT_ONCE: usize = 32;
@@ -51,7 +51,7 @@ async fn finish_log(log: &Rc<LogCore>) -> Result<(), StorageError> {
             state.snapshots.push((end, bytes));
         }
     }
-    write_out(log, Finish::Yes).await
+    write_out(log, Goal::Finished).await
 }
 
 impl crate::log::State {

@@ -50,6 +50,10 @@ pub struct StoreCounters {
     pub segment_bytes: Counter,
     /// Times a log was written out.
     pub write_outs: Counter,
+    /// Times a segment was made durable.
+    pub segment_flushes: Counter,
+    /// Times that this was all that a log needed to let go of the journal.
+    pub releases: Counter,
     /// How long writing a frame took.
     pub journal_write: Latency,
     /// How long flushing a frame took.

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use ottla_reactor::{BLOCK, Blocks, Chunk, Slice};
+use ottla_reactor::{BLOCK, Blocks, Chunk, Slice, prefetch};
 use ottla_units::Offset;
 
 /// The chunks and batches at the end of one log.
@@ -22,6 +22,8 @@ pub(crate) struct Tail {
     memory: usize,
     /// The largest chunk, in bytes: each is one write.
     chunk_bytes_max: usize,
+    /// While there is no chunk: the bytes of the file's last block, if the last chunk had them. What follows is written with them.
+    rest: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -38,6 +40,13 @@ struct TailChunk {
 impl TailChunk {
     fn end(&self) -> u64 {
         self.base + self.chunk.len() as u64
+    }
+
+    /// The bytes of the last block, if it is not full and all of them are here.
+    fn last_block(&self) -> Vec<u8> {
+        let len = self.chunk.len();
+        let start = len / BLOCK * BLOCK;
+        if self.base + start as u64 >= self.from { self.chunk.slice(start..len).to_vec() } else { Vec::new() }
     }
 }
 
@@ -70,11 +79,16 @@ impl Tail {
     /// An empty tail of a log whose active segment holds `position` bytes already, in chunks of at most `chunk_bytes_max`.
     pub(crate) fn new(position: u64, chunk_bytes_max: usize) -> Tail {
         let (chunks, batches) = (VecDeque::new(), VecDeque::new());
-        Tail { chunks, batches, end: position, segment_at: 0, memory: 0, chunk_bytes_max }
+        Tail { chunks, batches, end: position, segment_at: 0, memory: 0, chunk_bytes_max, rest: Vec::new() }
     }
 
     pub(crate) fn end(&self) -> u64 {
         self.end
+    }
+
+    /// The place of the first batch that is here whole.
+    pub(crate) fn first_batch(&self) -> u64 {
+        self.batches.front().map_or(self.end, |first| first.at)
     }
 
     /// Bytes of the active segment.
@@ -88,6 +102,21 @@ impl Tail {
 
     pub(crate) fn memory(&self) -> usize {
         self.memory
+    }
+
+    /// Brings the descriptions of the last chunk and batch into this core's caches.
+    #[inline]
+    pub(crate) fn prefetch_ends(&self) {
+        prefetch(self.chunks.back());
+        prefetch(self.batches.back());
+    }
+
+    /// Brings the memory of the next `bytes` into this core's caches, as far as there is some.
+    #[inline]
+    pub(crate) fn prefetch_room(&self, bytes: usize) {
+        if let Some(last) = self.chunks.back() {
+            last.chunk.prefetch_room(bytes);
+        }
     }
 
     /// Takes in one batch; returns how much memory that took.
@@ -121,18 +150,21 @@ impl Tail {
         let doubled = self.chunks.back().map_or(BLOCK, |last| last.chunk.capacity() * 2);
         let capacity = doubled.max((gap + expected).next_power_of_two()).min(self.chunk_bytes_max);
         let mut chunk = Chunk::new(capacity);
-        chunk.append(&[0; BLOCK][..gap]);
+        let (base, rest) = (self.end - gap as u64, std::mem::take(&mut self.rest));
+        let from = if rest.len() == gap {
+            chunk.append(&rest);
+            base
+        } else {
+            chunk.append(&[0; BLOCK][..gap]);
+            self.end
+        };
         self.memory += chunk.capacity();
-        self.chunks.push_back(TailChunk {
-            chunk,
-            base: self.end - gap as u64,
-            from: self.end,
-            segment_at: self.segment_at,
-        });
+        self.chunks.push_back(TailChunk { chunk, base, from, segment_at: self.segment_at });
     }
 
     /// From here on bytes belong to a new segment.
     pub(crate) fn roll(&mut self) {
+        self.rest = Vec::new();
         self.segment_at = self.end;
     }
 
@@ -189,6 +221,7 @@ impl Tail {
         if self.chunks.is_empty() {
             self.chunks = VecDeque::new();
             self.batches = VecDeque::new();
+            self.rest = oldest.last_block();
         }
         self.memory -= oldest.chunk.capacity();
         oldest.chunk.capacity()

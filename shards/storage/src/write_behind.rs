@@ -13,7 +13,7 @@ use crate::join::join_all;
 use crate::journal::{FILES_MIN, JournalFile, remove_beyond};
 use crate::log::LogCore;
 use crate::store::{Shared, Ticket};
-use crate::write_out::{Finish, write_out};
+use crate::write_out::{Goal, write_out};
 
 /// How often it is looked whether the journal is used in earnest, until its files are filled.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(500);
@@ -97,7 +97,7 @@ async fn give_up(store: &Rc<Shared>, removed: &StorageError) {
     let _ = store.reached(last, |journal| journal.durable).await;
     let logs: Vec<Rc<LogCore>> = store.logs.borrow().values().map(Rc::clone).collect();
     for some in logs.chunks(crate::stop::LOGS_AT_ONCE) {
-        if let Err(error) = join_all(some.iter().map(|log| write_out(log, Finish::No)).collect()).await {
+        if let Err(error) = join_all(some.iter().map(|log| write_out(log, Goal::Durable)).collect()).await {
             tracing::error!(%error, "a log could not be written out");
         }
     }
@@ -112,8 +112,8 @@ fn give_back_memory(store: &Rc<Shared>) {
     while store.tail_memory.get() - freed > store.config.cache_bytes && blocked.len() < store.config.disk.write_depth {
         let Some(log) = order.pop_front() else { break };
         let mut state = log.state.borrow_mut();
-        let synced = state.synced;
-        let gone = state.tail.evict(synced);
+        let evictable = state.evictable();
+        let gone = state.tail.evict(evictable);
         freed += gone;
         // What a deleted log has goes when its folder does.
         let waits = gone == 0 && state.tail.chunks() > 0 && !state.deleted;
@@ -130,15 +130,18 @@ fn give_back_memory(store: &Rc<Shared>) {
     store.release(freed);
 }
 
-/// When half of the journal is used, queues the logs that hold on to its oldest file.
+/// When the journal is nearly used up, queues the logs that hold on to its oldest file. Not before: a flush costs the same for all
+/// that came since the last one, be it little or much.
 fn press(store: &Rc<Shared>) {
     let mut files = store.files.borrow_mut();
-    if files.used() < 2 || files.free() > store.config.journal_files / 2 {
+    let nearly = files.used() + FREE_FILES_CALM >= store.config.journal_files;
+    if files.used() < 2 || !(nearly || files.free() < FREE_FILES_CALM) {
         return;
     }
     let logs = files.oldest_dirty(2 * store.config.disk.write_depth);
     drop(files);
     for log in logs {
+        log.state.borrow_mut().pressed = true;
         store.enqueue(&log);
     }
 }
@@ -191,14 +194,15 @@ impl WriteOuts {
 /// Writes one log out. It stays queued meanwhile: what is appended while this runs waits until there is enough of it again,
 /// because each write-out ends in a flush that costs the same for little as for much.
 async fn one(store: &Rc<Shared>, log: &Rc<LogCore>, stalled: &std::cell::Cell<bool>) {
-    let result = write_out(log, Finish::No).await;
-    let unwritten = {
+    let pressed = std::mem::take(&mut log.state.borrow_mut().pressed);
+    let result = write_out(log, if pressed { Goal::Released } else { Goal::Written }).await;
+    let again = {
         let mut state = log.state.borrow_mut();
         state.queued = false;
-        state.unwritten()
+        state.pressed || state.unwritten() >= store.config.write_out_bytes
     };
     match result {
-        Ok(()) if unwritten >= store.config.write_out_bytes => store.enqueue(log),
+        Ok(()) if again => store.enqueue(log),
         Ok(()) => {}
         Err(StorageError::DiskFull) => {
             stalled.set(true);

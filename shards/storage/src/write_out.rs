@@ -2,21 +2,25 @@
 
 use std::cell::Cell;
 use std::ops::Range;
-use std::path::Path;
 use std::rc::Rc;
 
-use ottla_reactor::file::{self, File, Open};
-use ottla_reactor::{AlignedBuffer, BLOCK};
+use ottla_reactor::file::{self, File};
+use ottla_reactor::{AlignedBuffer, BLOCK, Blocks};
 use ottla_units::Offset;
 
 use crate::epochs::Epochs;
 use crate::join::join_all;
 use crate::layout::SegmentFile;
 use crate::log::{LogCore, State};
-use crate::recover::{is_foreign, set_aside};
 use crate::segment::Growing;
 use crate::tail::{Run, Seam};
 use crate::{Planted, StorageError};
+
+// The files that go with a segment.
+mod companions;
+#[cfg(test)]
+pub(crate) use companions::write_plain;
+use companions::{create_folder, finish_epochs, write_companions, write_index};
 
 /// A segment smaller than this is not given space ahead: many partitions hold little.
 const ALLOCATE_FROM_BYTES: u64 = 64 << 10;
@@ -33,13 +37,51 @@ const SNAPSHOT_SHARE: u64 = 64;
 const INDEX_ENTRIES_STORED: usize = 4096;
 const INDEX_STORED_FOR_BYTES: u64 = 16 << 20;
 
-/// Whether files are to be brought into their final form.
+/// How far a log is to be written out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Finish {
-    /// The log goes on growing.
-    No,
-    /// The store stops: exact length, whole indexes.
-    Yes,
+pub(crate) enum Goal {
+    /// Its tail is not needed in memory any more: the segments have it, and until they are flushed the journal, too.
+    Written,
+    /// The oldest journal file that it needs is not needed any more.
+    Released,
+    /// All of it is durable in its segments.
+    Durable,
+    /// The store stops: as that, the files of their exact length, with whole indexes.
+    Finished,
+}
+
+/// When that is so, as seen when the writing begins.
+struct Until {
+    goal: Goal,
+    /// The log place behind the last byte, and the journal file with the oldest entry that the segments lack.
+    end: u64,
+    dirty_since: Option<u64>,
+}
+
+impl Until {
+    fn of(state: &State, goal: Goal) -> Until {
+        Until { goal, end: state.tail.end(), dirty_since: state.dirty_since }
+    }
+
+    fn is_reached(&self, state: &State) -> bool {
+        match self.goal {
+            Goal::Written => state.evictable() >= self.end,
+            Goal::Released => state.synced >= self.end || state.dirty_since != self.dirty_since,
+            Goal::Durable | Goal::Finished => state.synced >= self.end,
+        }
+    }
+}
+
+/// Up to where the active segment's file has everything, durable or not: what a flush makes durable.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Written {
+    /// The log place, and the offset there.
+    pub(crate) place: u64,
+    pub(crate) end: Offset,
+    /// The latest time in the segment then.
+    pub(crate) latest: crate::Latest,
+    /// The journal file that took frames then: what was appended later is in it or a later one.
+    pub(crate) sequence: u64,
 }
 
 /// One step of writing a log out: bytes of one segment. A step that is not done, for an error or because nobody waits for it
@@ -60,6 +102,8 @@ struct Plan {
     /// Space to reserve: from, to; and up to where it was.
     allocate: Option<Range<u64>>,
     allocated: Cell<u64>,
+    /// Whether what is written is made durable.
+    flush: bool,
     /// Whether the segment's files get their final form.
     finish: bool,
     rolled: bool,
@@ -113,19 +157,19 @@ impl Drop for Turn {
     }
 }
 
-/// Writes everything that was appended to `log` when this is called into its segments and makes it durable there.
-pub(crate) async fn write_out(log: &Rc<LogCore>, finish: Finish) -> Result<(), StorageError> {
+/// Writes what was appended to `log` when this is called into its segments, as far as `goal` asks.
+pub(crate) async fn write_out(log: &Rc<LogCore>, goal: Goal) -> Result<(), StorageError> {
     let _turn = Turn::take(log).await;
-    let until = log.state.borrow().tail.end();
-    while let Some(plan) = plan(log, until, finish) {
+    let until = Until::of(&log.state.borrow(), goal);
+    while let Some(plan) = plan(log, &until) {
         if let Err(error) = execute(log, &plan).await {
             return lose_or_fail(log, error);
         }
         apply(log, plan);
     }
-    match finish {
-        Finish::Yes => finish_epochs(log).await.or_else(|error| lose_or_fail(log, error)),
-        Finish::No => Ok(()),
+    match goal {
+        Goal::Finished => finish_epochs(log).await.or_else(|error| lose_or_fail(log, error)),
+        _ => Ok(()),
     }
 }
 
@@ -174,32 +218,41 @@ pub(crate) async fn undisturbed<T>(log: &Rc<LogCore>, work: impl Future<Output =
     work.await
 }
 
-/// What to do next for `log`; nothing when it is written up to `until`.
-fn plan(log: &Rc<LogCore>, until: u64, finish: Finish) -> Option<Plan> {
-    let snapshot = due_snapshot(log);
+/// What to do next for `log`; nothing when it is written as far as asked.
+fn plan(log: &Rc<LogCore>, until: &Until) -> Option<Plan> {
+    let snapshot = if until.goal == Goal::Written { None } else { due_snapshot(log) };
     let mut guard = log.state.borrow_mut();
     let state = &mut *guard;
     if state.deleted {
         return None;
     }
     let rolled = !state.rolled.is_empty();
-    let stop = state.rolled.get(1).unwrap_or(&state.active).at;
-    let next_base = state.rolled.get(1).unwrap_or(&state.active).base;
-    let (to, end) = if rolled { (stop, next_base) } else { (state.tail.end(), state.end) };
-    let finishing = rolled || finish == Finish::Yes;
-    let epochs_told = state.first_batch_tells_epochs();
-    let growing = state.rolled.front_mut().unwrap_or(&mut state.active);
-    let untidy = finishing && growing.untidy;
-    if !rolled && state.synced >= until && !untidy {
+    let finishing = rolled || until.goal == Goal::Finished;
+    let untidy = finishing && state.rolled.front().unwrap_or(&state.active).untidy;
+    if !rolled && until.is_reached(state) && !untidy {
         return None;
     }
+    if !finishing && state.active.exists {
+        if until.goal == Goal::Written && !state.is_past_journal() {
+            return Some(plan_write(log, state));
+        }
+        if until.goal == Goal::Released
+            && snapshot.is_none()
+            && state.is_released_by_flush(log.store.files.borrow().sequence())
+        {
+            return Some(plan_flush(log, state));
+        }
+    }
+    let next = state.rolled.get(1).unwrap_or(&state.active);
+    let (to, end) = if rolled { (next.at, next.base) } else { (state.tail.end(), state.end) };
+    let epochs_told = state.first_batch_tells_epochs();
+    let growing = state.rolled.front_mut().unwrap_or(&mut state.active);
     let base = growing.base;
     let latest = state.segments.iter().rev().find(|segment| segment.base == base).map(|segment| segment.latest);
     if let (true, Some(latest)) = (finishing, latest) {
         growing.index.note_time(base, latest);
     }
-    let ahead = ALLOCATE_STEP_BYTES_MAX.min(log.store.free.get() / ALLOCATE_SHARE);
-    let (seam, runs) = state.tail.runs(state.synced..to);
+    let (seam, runs) = state.tail.runs(state.written.place..to);
     let bytes = to - growing.at;
     // What follows a rolled segment was appended already, and may be in older files.
     let sequence = (!rolled).then(|| log.store.files.borrow().sequence());
@@ -213,7 +266,7 @@ fn plan(log: &Rc<LogCore>, until: u64, finish: Finish) -> Option<Plan> {
     Some(Plan {
         log: Rc::clone(log),
         base,
-        places: state.synced..to,
+        places: state.written.place..to,
         end,
         seam,
         runs,
@@ -221,7 +274,8 @@ fn plan(log: &Rc<LogCore>, until: u64, finish: Finish) -> Option<Plan> {
         latest: latest.unwrap_or(crate::Latest::NONE),
         create: !growing.exists,
         allocated: Cell::new(growing.allocated),
-        allocate: growing.reserve(bytes, log.settings.get().segment_bytes, ahead).filter(|_| !finishing),
+        allocate: growing.reserve(log, bytes).filter(|_| !finishing),
+        flush: true,
         finish: finishing,
         rolled,
         index: growing.index_bytes(finishing, bytes),
@@ -233,14 +287,59 @@ fn plan(log: &Rc<LogCore>, until: u64, finish: Finish) -> Option<Plan> {
     })
 }
 
+/// Writes the tail into the active segment's file, and nothing else.
+fn plan_write(log: &Rc<LogCore>, state: &State) -> Plan {
+    let sequence = log.store.files.borrow().sequence();
+    let written = Written { place: state.tail.end(), end: state.end, latest: state.last_segment().latest, sequence };
+    let mut plan = Plan::of_active(log, state, written);
+    (plan.seam, plan.runs) = state.tail.runs(state.written.place..written.place);
+    plan.allocate = state.active.reserve(log, plan.bytes);
+    plan
+}
+
+/// Flushes what is in the active segment's file.
+fn plan_flush(log: &Rc<LogCore>, state: &State) -> Plan {
+    let mut plan = Plan::of_active(log, state, state.written);
+    plan.flush = true;
+    plan
+}
+
+impl Plan {
+    /// A step after which the active segment's file has everything up to `written`, and its other files are as they were.
+    fn of_active(log: &Rc<LogCore>, state: &State, written: Written) -> Plan {
+        Plan {
+            log: Rc::clone(log),
+            base: state.active.base,
+            places: state.written.place..written.place,
+            end: written.end,
+            seam: None,
+            runs: Vec::new(),
+            bytes: written.place - state.active.at,
+            latest: written.latest,
+            create: false,
+            allocated: Cell::new(state.active.allocated),
+            allocate: None,
+            flush: false,
+            finish: false,
+            rolled: false,
+            index: None,
+            snapshots: Vec::new(),
+            stale_snapshot: None,
+            epochs: None,
+            epochs_told: false,
+            sequence: Some(written.sequence),
+        }
+    }
+}
+
 /// The producers' state at the log's end, when much was written since it was last put down: that is read again after a crash.
 /// A step that writes up to there follows in the same turn of the executor.
 fn due_snapshot(log: &LogCore) -> Option<(Offset, Vec<u8>)> {
     let end = {
         let state = log.state.borrow();
         let bytes = state.snapshot.as_ref().map_or(0, |(_, bytes)| bytes.len() as u64);
-        let due = state.since_snapshot + state.unwritten() >= SNAPSHOT_EVERY_BYTES.max(bytes * SNAPSHOT_SHARE);
-        let grows = state.rolled.is_empty() && state.unwritten() > 0 && !state.deleted;
+        let due = state.since_snapshot + state.unflushed() >= SNAPSHOT_EVERY_BYTES.max(bytes * SNAPSHOT_SHARE);
+        let grows = state.rolled.is_empty() && state.unflushed() > 0 && !state.deleted;
         (due && grows).then_some(state.end)
     }?;
     log.observer()?.snapshot().map(|bytes| (end, bytes))
@@ -248,23 +347,28 @@ fn due_snapshot(log: &LogCore) -> Option<(Offset, Vec<u8>)> {
 
 impl Growing {
     /// The space to reserve before the segment grows to `bytes`: as much again as it has, within bounds.
-    fn reserve(&self, bytes: u64, segment_bytes: u64, ahead_max: u64) -> Option<Range<u64>> {
+    fn reserve(&self, log: &LogCore, bytes: u64) -> Option<Range<u64>> {
+        let ahead_max = ALLOCATE_STEP_BYTES_MAX.min(log.store.free.get() / ALLOCATE_SHARE);
         let needed = bytes.next_multiple_of(BLOCK as u64);
         if needed <= self.allocated || needed < ALLOCATE_FROM_BYTES {
             return None;
         }
         let ahead = needed + needed.min(ahead_max);
-        let to = ahead.min(segment_bytes).max(needed);
+        let to = ahead.min(log.settings.get().segment_bytes).max(needed);
         Some(self.allocated..to)
+    }
+
+    /// Whether the files lack many entries when the segment has so many `bytes`.
+    fn is_index_due(&self, bytes: u64) -> bool {
+        let pending = &self.index.pending;
+        let oldest = pending.first().map_or(bytes, |entry| u64::from(entry.position));
+        pending.len() >= INDEX_ENTRIES_STORED || bytes.saturating_sub(oldest) >= INDEX_STORED_FOR_BYTES
     }
 
     /// The index entries that are due for the files when the segment has so many `bytes`.
     fn index_bytes(&self, finishing: bool, bytes: u64) -> Option<IndexBytes> {
         let index = &self.index;
-        let oldest = index.pending.first().map_or(bytes, |entry| u64::from(entry.position));
-        let many =
-            index.pending.len() >= INDEX_ENTRIES_STORED || bytes.saturating_sub(oldest) >= INDEX_STORED_FOR_BYTES;
-        if !finishing && !many {
+        if !finishing && !self.is_index_due(bytes) {
             return None;
         }
         Some(IndexBytes {
@@ -274,21 +378,6 @@ impl Growing {
             times: index.pending_times.iter().flat_map(|entry| entry.to_bytes()).collect(),
         })
     }
-}
-
-/// Makes the partition's folder and says in it whose it is.
-async fn create_folder(log: &Rc<LogCore>) -> Result<(), StorageError> {
-    let folder = log.path();
-    // One whose removal failed when its topic was deleted: its files are not this log's.
-    if file::exists(&folder) && is_foreign(&folder, log.key.topic).await? {
-        set_aside(&log.store.layout, &log.folder).await?;
-    }
-    file::create_dir(&folder).await.map_err(StorageError::io(&folder, "create"))?;
-    let owner = crate::owner::to_file(log.key.topic);
-    // Recovery takes no segment from a folder that does not say whose it is.
-    write_plain(&folder.join(crate::owner::FILE), owner.as_bytes(), true).await?;
-    log.state.borrow_mut().has_folder = true;
-    Ok(())
 }
 
 /// Writes a step's bytes into the segment and makes them durable.
@@ -308,7 +397,10 @@ async fn write_bytes(log: &Rc<LogCore>, plan: &Plan) -> Result<(), StorageError>
     if plan.finish {
         file.truncate(plan.bytes).await.map_err(StorageError::io(&path, "cut"))?;
     }
-    if !Planted::SegmentUnflushed.is_there() {
+    let released = plan.flush && plan.places.is_empty() && !plan.finish;
+    log.store.counters.releases.add(u64::from(released));
+    let planted = Planted::SegmentUnflushed.is_there() || (released && Planted::ReleasedUnflushed.is_there());
+    if plan.flush && !planted {
         file.sync_data().await.map_err(StorageError::io(&path, "flush"))?;
     }
     if file.is_removed().map_err(StorageError::io(&path, "look at"))? {
@@ -316,20 +408,40 @@ async fn write_bytes(log: &Rc<LogCore>, plan: &Plan) -> Result<(), StorageError>
     }
     let written: usize = plan.runs.iter().map(|run| run.blocks.len()).sum();
     log.store.counters.segment_bytes.add(written as u64);
-    log.store.counters.write_outs.increment();
+    log.store.counters.write_outs.add(u64::from(!plan.runs.is_empty()));
+    log.store.counters.segment_flushes.add(u64::from(plan.flush));
     Ok(())
 }
 
-/// Writes a tail's chunks: one after the other while there is time, so that a frame of the journal never waits behind more
+/// Writes a tail's chunks: one write after the other while there is time, so that a frame of the journal never waits behind more
 /// than one of them, and side by side once the disk falls behind.
 async fn write_runs(log: &LogCore, file: &File, runs: &[Run]) -> std::io::Result<()> {
     let store = &log.store;
-    let mut left = runs.iter();
+    let mut rows = in_rows(runs, store.config.disk.write_bytes).into_iter();
     while !store.is_hurried() {
-        let Some(run) = left.next() else { return Ok(()) };
-        file.write_blocks(run.blocks.clone(), run.position).await?;
+        let Some((at, row)) = rows.next() else { return Ok(()) };
+        file.write_row(row, at).await?;
     }
-    join_all(left.map(|run| file.write_blocks(run.blocks.clone(), run.position)).collect()).await
+    join_all(rows.map(|(at, row)| file.write_row(row, at)).collect()).await
+}
+
+/// Small chunks that lie one behind the other in the file, together.
+fn in_rows(runs: &[Run], bytes_max: usize) -> Vec<(u64, Vec<Blocks>)> {
+    let mut rows: Vec<(u64, Vec<Blocks>)> = Vec::new();
+    let (mut end, mut room) = (0, 0);
+    for run in runs {
+        let len = run.blocks.len();
+        match rows.last_mut() {
+            Some((_, row)) if end == run.position && len <= room => row.push(run.blocks.clone()),
+            _ => {
+                rows.push((run.position, vec![run.blocks.clone()]));
+                room = bytes_max.max(len);
+            }
+        }
+        room -= len;
+        end = run.position + len as u64;
+    }
+    rows
 }
 
 /// Writes a block whose first part is only in the file.
@@ -344,119 +456,29 @@ async fn write_seam(file: &File, seam: &Seam) -> std::io::Result<()> {
     file.write_at(block, 0..BLOCK, seam.position).await.0
 }
 
-/// Writes the index entries that are due.
-async fn write_index(log: &Rc<LogCore>, plan: &Plan) -> Result<(), StorageError> {
-    let Some(index) = &plan.index else { return Ok(()) };
-    let folder = log.path();
-    let files = [
-        (SegmentFile::Index, u64::from(index.at) * crate::INDEX_ENTRY_BYTES as u64, &index.entries),
-        (SegmentFile::TimeIndex, u64::from(index.times_at) * crate::TIME_ENTRY_BYTES as u64, &index.times),
-    ];
-    for (kind, at, bytes) in files {
-        let path = kind.path(&folder, plan.base);
-        write_behind_end(&path, at, bytes, plan.finish).await.map_err(StorageError::io(&path, "write"))?;
-    }
-    if (index.at == 0 || index.times_at == 0) && !plan.create {
-        file::sync_dir(&folder).await.map_err(StorageError::io(&folder, "flush"))?;
-    }
-    Ok(())
-}
-
-/// Writes `bytes` at `at`, where the file's good content ends, durably; `exact` cuts off what lies behind.
-async fn write_behind_end(path: &Path, at: u64, bytes: &[u8], exact: bool) -> std::io::Result<()> {
-    let file = File::open(path, Open { write: true, create: true, ..Open::default() }).await?;
-    if !bytes.is_empty() {
-        let mut buffer = AlignedBuffer::new(bytes.len());
-        buffer[..bytes.len()].copy_from_slice(bytes);
-        file.write_at(buffer, 0..bytes.len(), at).await.0?;
-    }
-    let cut = exact && file.size()? != at + bytes.len() as u64;
-    if cut {
-        file.truncate(at + bytes.len() as u64).await?;
-    }
-    // An empty index is as good as none; but what was cut off must not come back.
-    if at == 0 && bytes.is_empty() && !cut { Ok(()) } else { file.sync_data().await }
-}
-
-/// Writes the files that go with a finished segment: producers' states and leaderships.
-async fn write_companions(log: &Rc<LogCore>, plan: &Plan) -> Result<(), StorageError> {
-    let folder = log.path();
-    for (offset, bytes) in &plan.snapshots {
-        // A small one of a clean stop is in the checkpoint as well.
-        let durable = plan.rolled || !plan.finish || bytes.len() > crate::checkpoint::SNAPSHOT_BYTES_MAX;
-        write_plain(&SegmentFile::Snapshot.path(&folder, *offset), bytes, durable).await?;
-    }
-    if let Some(stale) = plan.stale_snapshot {
-        remove_snapshot(&SegmentFile::Snapshot.path(&folder, stale)).await?;
-    }
-    match &plan.epochs {
-        Some(epochs) if plan.epochs_told => {
-            write_plain(&folder.join(crate::owner::EPOCHS_FILE), epochs.to_file().as_bytes(), false).await
-        }
-        Some(epochs) => {
-            if plan.create {
-                // The file must not tell of records that a power cut takes with their segment's name.
-                file::sync_dir(&folder).await.map_err(StorageError::io(&folder, "flush"))?;
-            }
-            write_epochs(&folder, epochs).await
-        }
-        None => Ok(()),
-    }
-}
-
-async fn write_epochs(folder: &Path, epochs: &Epochs) -> Result<(), StorageError> {
-    let path = folder.join(crate::owner::EPOCHS_FILE);
-    file::write_atomically(&path, epochs.to_file().as_bytes()).await.map_err(StorageError::io(&path, "write"))
-}
-
-/// Writes leaderships down that changed where nothing else did: the file would go on telling of some whose records are gone, and
-/// be believed once others have taken their offsets.
-async fn finish_epochs(log: &Rc<LogCore>) -> Result<(), StorageError> {
-    let due = {
-        let state = log.state.borrow();
-        let due = state.epochs_stale && state.has_folder && !state.deleted && !state.epochs.entries().is_empty();
-        due.then(|| state.epochs.clone())
-    };
-    let Some(epochs) = due else { return Ok(()) };
-    write_epochs(&log.path(), &epochs).await?;
-    log.state.borrow_mut().epochs_stale = false;
-    Ok(())
-}
-
-async fn remove_snapshot(path: &Path) -> Result<(), StorageError> {
-    match file::remove(path).await {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(StorageError::io(path, "remove")(error)),
-        _ => Ok(()),
-    }
-}
-
-/// Writes a small file that the checkpoint can do without: a torn one is noticed when it is read.
-pub(crate) async fn write_plain(path: &Path, bytes: &[u8], durable: bool) -> Result<(), StorageError> {
-    let how = Open { write: true, create: true, truncate: true, ..Open::default() };
-    let file = File::open(path, how).await.map_err(StorageError::io(path, "open"))?;
-    let mut buffer = AlignedBuffer::new(bytes.len());
-    buffer[..bytes.len()].copy_from_slice(bytes);
-    if !bytes.is_empty() {
-        file.write_at(buffer, 0..bytes.len(), 0).await.0.map_err(StorageError::io(path, "write"))?;
-    }
-    if durable {
-        file.sync_data().await.map_err(StorageError::io(path, "flush"))?;
-    }
-    Ok(())
-}
-
 /// Takes note that a step is done.
 fn apply(log: &Rc<LogCore>, mut plan: Plan) {
     let mut guard = log.state.borrow_mut();
     let state = &mut *guard;
+    if state.deleted {
+        // Lost meanwhile: nothing of it counts any more.
+        return;
+    }
     log.store.written_out(plan.places.end - plan.places.start);
-    state.synced = plan.places.end;
-    state.synced_end = plan.end;
-    state.synced_latest = (plan.base, plan.latest);
+    let sequence = plan.sequence.unwrap_or(0);
+    state.written = Written { place: plan.places.end, end: plan.end, latest: plan.latest, sequence };
+    // The active segment may have been rolled meanwhile.
     let growing = state.rolled.front_mut().unwrap_or(&mut state.active);
+    growing.allocated = plan.allocated.get();
+    if !plan.flush {
+        log.store.chores.notify();
+        return;
+    }
     growing.exists = true;
     growing.untidy = !plan.finish;
-    growing.allocated = plan.allocated.get();
+    let before = std::mem::replace(&mut state.synced, plan.places.end);
+    state.synced_end = plan.end;
+    state.synced_latest = (plan.base, plan.latest);
     if let Some(index) = &plan.index {
         let (entries, times) =
             (index.entries.len() / crate::INDEX_ENTRY_BYTES, index.times.len() / crate::TIME_ENTRY_BYTES);
@@ -468,7 +490,7 @@ fn apply(log: &Rc<LogCore>, mut plan: Plan) {
     if plan.rolled {
         state.rolled.pop_front();
     }
-    state.since_snapshot = state.since_snapshot.saturating_add(plan.places.end - plan.places.start);
+    state.since_snapshot = state.since_snapshot.saturating_add(plan.places.end - before);
     plan.epochs = None;
     if let Some(newest) = std::mem::take(&mut plan.snapshots).pop() {
         let of_segment = state.segments.binary_search_by_key(&newest.0, |segment| segment.base).is_ok();
@@ -495,6 +517,27 @@ impl State {
             [only] => self.epochs_new && Some(only.start) == first,
             _ => false,
         }
+    }
+
+    /// Whether a flush of what is written already is enough: the journal files that it releases are most of those up to `active`,
+    /// and nothing else is due at this log.
+    fn is_released_by_flush(&self, active: u64) -> bool {
+        let leaderships = self.epochs_stale && self.epochs.entries().len() > 1;
+        let bytes = self.tail.end() - self.active.at;
+        let kept = active.saturating_sub(self.written.sequence);
+        let most = self.dirty_since.is_some_and(|since| since + kept < self.written.sequence);
+        most && self.written.place > self.synced && !leaderships && !self.active.is_index_due(bytes)
+    }
+
+    /// The places before this one need not be in memory: the segment's file has them, and a power cut leaves them there or in the
+    /// journal.
+    pub(crate) fn evictable(&self) -> u64 {
+        if self.is_past_journal() { self.synced } else { self.written.place }
+    }
+
+    /// Whether something went past the journal, and so is nowhere else before the segment is flushed.
+    fn is_past_journal(&self) -> bool {
+        self.bulk_until > self.synced
     }
 
     /// After what was there when the journal's file `sequence` took frames is durable in segments: what remains is in that

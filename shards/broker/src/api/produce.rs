@@ -13,8 +13,8 @@ use bytes::{Bytes, BytesMut};
 use ottla_batch::{Batch, Checking, Codec};
 use ottla_cluster::{Image, Topic};
 use ottla_partition::{Acks, AppendError, Origin};
-use ottla_reactor::{monotonic, stand_back, wall_clock, yield_now};
-use ottla_storage::{StorageError, Ticket};
+use ottla_reactor::{monotonic, prefetch, stand_back, wall_clock, yield_now};
+use ottla_storage::{Prefetch, StorageError, Ticket};
 use ottla_units::limits::UNPACKED_AT_ONCE_BYTES_MAX;
 use ottla_units::{ErrorCode, Offset, ShardId, Timestamp, TopicPartition};
 use ottla_wire::produce::{PartitionAnswer, Produce, RecordError, ResponseWriter};
@@ -246,11 +246,21 @@ async fn append(shard: &Rc<Shard>, body: &Bytes, jobs: Vec<Job>, spec: Spec) -> 
     };
     let mut appended = Appended { outcomes: Vec::with_capacity(jobs.len()), ..Appended::default() };
     let mut turn_ends = monotonic() + TURN_MAX;
-    for job in &jobs {
+    let mut ahead = Ahead::default();
+    for (at, job) in jobs.iter().enumerate() {
+        let mut host = ahead.next(shard, &jobs[at..]);
         let outcome = loop {
-            match append_one(shard, body, job, &produce, now, &mut appended) {
-                Err(AppendError::Storage(StorageError::Busy)) => shard.store.room(job.records.len()).await,
-                Err(AppendError::Long) => break append_long(shard, body, job, &produce, now, &mut appended).await,
+            match append_one(shard, host.as_deref(), body, job, &produce, now, &mut appended) {
+                Err(AppendError::Storage(StorageError::Busy)) => {
+                    shard.store.room(job.records.len()).await;
+                    // Topics may have gone meanwhile.
+                    ahead = Ahead::default();
+                    host = shard.hosts.get(job.key);
+                }
+                Err(AppendError::Long) => {
+                    ahead = Ahead::default();
+                    break append_long(shard, body, job, &produce, now, &mut appended).await;
+                }
                 Err(error) => break refused(shard, job, &error),
                 Ok(outcome) => break outcome,
             }
@@ -259,11 +269,50 @@ async fn append(shard: &Rc<Shard>, body: &Bytes, jobs: Vec<Job>, spec: Spec) -> 
         // Unpacking is the one thing that can take long for few bytes.
         if is_compressed(job.records.of(body)) && monotonic() > turn_ends {
             yield_now().await;
+            ahead = Ahead::default();
             turn_ends = monotonic() + TURN_MAX;
         }
     }
     appended.jobs = jobs;
     appended
+}
+
+/// The partitions of the jobs that come next. What an append looks at is brought from memory meanwhile: the state of a thousand
+/// partitions is in no cache, and says only one part after the other where the next one lies.
+#[derive(Default)]
+struct Ahead {
+    /// First that of the job whose turn it is.
+    hosts: [Option<Rc<Host>>; Ahead::JOBS],
+    known: usize,
+}
+
+impl Ahead {
+    /// Partitions that are known before their turn: one for each step.
+    const JOBS: usize = 6;
+
+    /// The partition of the first of `jobs`; those of the others take their next steps.
+    #[inline]
+    fn next(&mut self, shard: &Shard, jobs: &[Job]) -> Option<Rc<Host>> {
+        while self.known < Ahead::JOBS.min(jobs.len()) {
+            self.hosts[self.known] = shard.hosts.get(jobs[self.known].key);
+            self.known += 1;
+        }
+        for (turn, host) in self.hosts.iter().enumerate().take(self.known).skip(1) {
+            let Some(host) = host else { continue };
+            let log = host.partition.log();
+            match turn {
+                1 => log.prefetch(Prefetch::Room, jobs[turn].records.len()),
+                2 => log.prefetch(Prefetch::Ends, 0),
+                3 => log.prefetch(Prefetch::Log, 0),
+                4 => prefetch(Some(&*host.partition)),
+                _ => {}
+            }
+        }
+        self.known -= 1;
+        let host = self.hosts[0].take();
+        self.hosts.rotate_left(1);
+        host
+    }
 }
 
 fn is_compressed(records: &[u8]) -> bool {
@@ -272,15 +321,16 @@ fn is_compressed(records: &[u8]) -> bool {
 
 fn append_one(
     shard: &Shard,
+    host: Option<&Host>,
     body: &Bytes,
     job: &Job,
     produce: &ottla_partition::Produce,
     now: Timestamp,
     appended: &mut Appended,
 ) -> Result<Outcome, AppendError> {
-    let host = shard.hosts.get(job.key).ok_or_else(|| shard.hosts.missing_append(job.key))?;
+    let host = host.ok_or_else(|| shard.hosts.missing_append(job.key))?;
     let done = host.partition.append(job.records.of(body), &host.rules.get(), produce, now)?;
-    Ok(appended.take(&host, done))
+    Ok(appended.take(host, done))
 }
 
 /// Appends a batch that unpacks to much: others get turns while it is checked.

@@ -33,6 +33,8 @@ paths! {
     Busy,
     /// A log was written out while it grew.
     WrittenOut,
+    /// A segment was flushed only for the journal's sake.
+    Released,
     /// Records were read from files.
     ColdRead,
     /// A store stopped cleanly.

@@ -124,7 +124,7 @@ fn note_report(run: &Run, report: &RecoveryReport) {
 fn config(run: &Run, core: usize, recovery: &Recovery) -> StoreConfig {
     let mut config = StoreConfig::new(core as u16, recovery);
     config.journal_file_bytes = [32 << 10, 64 << 10][run.below(2)];
-    config.journal_files = 3 + run.below(2);
+    config.journal_files = 3 + run.below(4);
     config.frame_bytes = 8 << 10;
     config.frame_bytes_max = 16 << 10;
     config.bulk_bytes = 4 << 10;

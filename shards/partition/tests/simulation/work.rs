@@ -77,6 +77,7 @@ fn look(broker: &Broker, host: &Host) {
     }
     let counters = host.partition.store().counters();
     broker.run.hit_if(Path::WrittenOut, counters.write_outs.get() > 0);
+    broker.run.hit_if(Path::Released, counters.releases.get() > 0);
     broker.run.hit_if(Path::Recycled, counters.recycled.get() > 0);
     broker.run.hit_if(Path::ColdRead, counters.cold_reads.get() > 0);
 }

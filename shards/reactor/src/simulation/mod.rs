@@ -22,4 +22,6 @@ pub use executor::{Ended, note, run};
 pub use random::Random;
 
 pub(crate) use executor::{Join, active, monotonic, random_bytes, spawn, timers, wall_clock};
-pub(crate) use operation::{Handle, exists, list, make_folder, open, rename, space, unlink, write, write_blocks};
+pub(crate) use operation::{
+    Handle, exists, list, make_folder, open, rename, space, unlink, write, write_blocks, write_row,
+};

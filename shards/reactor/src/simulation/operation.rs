@@ -190,6 +190,24 @@ pub(crate) fn write_blocks(handle: &Handle, blocks: Blocks, at: u64) -> Later<io
     Box::pin(async move { operation.await.map(drop) })
 }
 
+/// The writes of a row end in any order.
+pub(crate) fn write_row(handle: &Handle, row: Vec<Blocks>, at: u64) -> Later<io::Result<()>> {
+    let mut at = at;
+    let mut writes = Vec::with_capacity(row.len());
+    for blocks in row {
+        let len = blocks.len() as u64;
+        writes.push(write_blocks(handle, blocks, at));
+        at += len;
+    }
+    Box::pin(async move {
+        let mut outcome = Ok(());
+        for write in writes {
+            outcome = outcome.and(write.await);
+        }
+        outcome
+    })
+}
+
 impl Handle {
     /// Reads into `range` of a buffer; less than that at the end of the file, or when the disk feels like it.
     pub(crate) fn read(

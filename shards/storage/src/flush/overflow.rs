@@ -11,7 +11,7 @@ use crate::journal::format::{ENTRY_HEADER_BYTES, FRAME_HEADER_BYTES};
 use crate::journal::{EntryHeader, EntryKind, Frame, Reserve};
 use crate::log::LogCore;
 use crate::store::Shared;
-use crate::write_out::{Finish, write_out};
+use crate::write_out::{Goal, write_out};
 
 /// Makes durable what `log` brought past the journal and could not be written to its segment: in the journal after all, or, when
 /// that is full as well, in the segment once the disk has space. Until then the shard makes nothing else durable.
@@ -36,7 +36,7 @@ pub(super) async fn settle(
         store.failed()?;
         store.chores.notify();
         sleep(store.config.retry_after).await;
-        match write_out(log, Finish::No).await {
+        match write_out(log, Goal::Durable).await {
             // A stop does not wait for space: nobody was told that these bytes are safe.
             Err(StorageError::DiskFull) if !store.stopping.get() => {}
             other => return other,
@@ -44,10 +44,11 @@ pub(super) async fn settle(
     }
 }
 
-/// The batches that the log's segments lack, one after another.
+/// The batches that the log's segments lack or may lose, one after another. Those that memory has no more are in the journal.
 fn unwritten(log: &Rc<LogCore>) -> Vec<u8> {
     let state = log.state.borrow();
-    let slices = state.tail.slices(state.synced..state.tail.end());
+    let from = state.synced.max(state.tail.first_batch());
+    let slices = state.tail.slices(from..state.tail.end());
     slices.iter().flat_map(|slice| slice.iter().copied()).collect()
 }
 

@@ -185,19 +185,12 @@ impl Files {
         }
     }
 
-    /// Logs that keep the files behind the active one from being used again, oldest first, at most `count`.
+    /// Logs that keep the oldest file from being used again, at most `count`.
     pub(crate) fn oldest_dirty(&mut self, count: usize) -> Vec<Rc<LogCore>> {
-        let mut found = Vec::new();
-        let behind = self.used.len().saturating_sub(1);
-        for used in self.used.iter_mut().take(behind) {
-            let sequence = used.header.sequence;
-            used.dirty.retain(|log| log.dirty_since() == Some(sequence));
-            found.extend(used.dirty.iter().take(count - found.len()).map(Rc::clone));
-            if found.len() >= count {
-                break;
-            }
-        }
-        found
+        let Some(oldest) = self.used.front_mut() else { return Vec::new() };
+        let sequence = oldest.header.sequence;
+        oldest.dirty.retain(|log| log.dirty_since() == Some(sequence));
+        oldest.dirty.iter().take(count).map(Rc::clone).collect()
     }
 
     /// Whether the oldest file holds nothing that segments lack; then the logs whose newest mark is in it.

@@ -17,7 +17,7 @@ use crate::layout::Layout;
 use crate::log::{LogCore, LogSpec};
 use crate::stop::{LOGS_AT_ONCE, finish_logs};
 use crate::store::Shared;
-use crate::write_out::{Finish, write_out};
+use crate::write_out::{Goal, write_out};
 use crate::{Damage, LogSettings, StorageError, StoreConfig};
 
 /// Restored bytes that are held in memory at most.
@@ -183,7 +183,7 @@ impl Replay<'_> {
     async fn write_out(&mut self) -> Result<(), StorageError> {
         let logs: Vec<Rc<LogCore>> = std::mem::take(&mut self.waiting).into_values().collect();
         for some in logs.chunks(LOGS_AT_ONCE) {
-            join_all(some.iter().map(|log| write_out(log, Finish::No)).collect()).await?;
+            join_all(some.iter().map(|log| write_out(log, Goal::Durable)).collect()).await?;
         }
         for log in &logs {
             let mut state = log.state.borrow_mut();

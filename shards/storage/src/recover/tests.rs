@@ -11,7 +11,7 @@ use ottla_reactor::{Class, file, spawn};
 use ottla_units::{LeaderEpoch, Offset, PartitionIndex, TopicId, TopicPartition};
 
 use crate::store::tests::{append, batch, begin, config, offsets, produce, spec};
-use crate::write_out::{Finish, write_out, write_plain};
+use crate::write_out::{Goal, write_out, write_plain};
 use crate::*;
 
 const STRICT: RecoverOptions = RecoverOptions { accept_loss: false };
@@ -341,7 +341,7 @@ fn a_leadership_is_not_put_down_before_its_records() {
             let bytes = batch(1, 40_000, 0);
             let (new, _) = Batch::parse(&bytes).unwrap();
             log.append(&new, &Stamp::at(log.end(), LeaderEpoch::new(5))).unwrap();
-            let mut writing = pin!(write_out(&log.0, Finish::No));
+            let mut writing = pin!(write_out(&log.0, Goal::Durable));
             poll_fn(|context| match writing.as_mut().poll(context) {
                 Poll::Ready(_) => panic!("seed {seed}: the file says nothing of it"),
                 Poll::Pending if told() => Poll::Ready(()),
@@ -362,7 +362,7 @@ fn leaderships_are_put_down_where_nothing_else_is() {
     let folder = tempfile::tempdir().unwrap();
     life(folder.path(), STRICT, true, async |store, log| {
         append_durably(store, log, 20).await;
-        write_out(&log.0, Finish::Yes).await.unwrap();
+        write_out(&log.0, Goal::Finished).await.unwrap();
         log.advance_start(Offset::new(10)).await.unwrap();
     })
     .unwrap();
@@ -377,7 +377,7 @@ async fn written_out(layout: &Layout) -> (Store, Log) {
     let store = Store::start(layout, config(recovered.generation)).await.unwrap();
     let log = store.open_log(&spec(0), recovered.logs.remove(&spec(0).key), LogSettings::default());
     append_durably(&store, &log, 20).await;
-    write_out(&log.0, Finish::No).await.unwrap();
+    write_out(&log.0, Goal::Durable).await.unwrap();
     (store, log)
 }
 
@@ -417,14 +417,14 @@ fn removing_the_oldest_records_of_a_deleted_log_spares_the_next_one_of_its_name(
     life(folder.path(), STRICT, false, async |store, log| {
         log.set_settings(LogSettings { segment_bytes: 20_000, ..LogSettings::default() });
         append_durably(store, log, 200).await;
-        write_out(&log.0, Finish::No).await.unwrap();
+        write_out(&log.0, Goal::Durable).await.unwrap();
         let mut trim = pin!(log.advance_start(Offset::new(150)));
         begin(trim.as_mut()).await;
         store.delete_log(log.key()).await.unwrap();
         let key = TopicPartition::new(TopicId::from_bytes([8; 16]), PartitionIndex::new(0));
         let next = store.open_log(&LogSpec { key, ..spec(0) }, None, LogSettings::default());
         append_durably(store, &next, 200).await;
-        write_out(&next.0, Finish::No).await.unwrap();
+        write_out(&next.0, Goal::Durable).await.unwrap();
         assert!(matches!(trim.await, Err(StorageError::Deleted)));
         assert!(folder.path().join("topics/orders-0/00000000000000000000.log").exists());
     })

@@ -1,5 +1,6 @@
 //! Kafka's sparse indexes: their entries as bytes, and the rule by which they grow.
 
+use ottla_reactor::prefetch;
 use ottla_units::{Offset, Timestamp};
 
 /// Bytes of an entry in `.index`.
@@ -102,6 +103,13 @@ impl GrowingIndex {
             last_time: Timestamp::NONE,
             bytes_since: 0,
         }
+    }
+
+    /// Brings the last entries into this core's caches.
+    #[inline]
+    pub(crate) fn prefetch_ends(&self) {
+        prefetch(self.pending.last());
+        prefetch(self.pending_times.last());
     }
 
     /// Entries of `.index`, in the file and here.

@@ -7,7 +7,7 @@ use std::task::Poll;
 use ottla_batch::{Batch, Builder, Stamp};
 use ottla_units::{LeaderEpoch, Offset, PartitionIndex, Timestamp, TopicId, TopicPartition};
 
-use crate::write_out::{Finish, write_out};
+use crate::write_out::{Goal, write_out};
 use crate::*;
 
 pub(crate) fn spec(partition: i32) -> LogSpec {
@@ -215,14 +215,82 @@ fn a_write_out_that_is_given_up_leaves_what_it_would_have_written_due() {
         let store = Store::start(&layout, config(recovery.generation)).await.unwrap();
         let log = store.open_log(&specs[0], None, LogSettings::default());
         store.durable(append(&log, &batch(3, 100, 1000)).unwrap()).await.unwrap();
-        let mut given_up = Box::pin(write_out(&log.0, Finish::Yes));
+        let mut given_up = Box::pin(write_out(&log.0, Goal::Finished));
         begin(given_up.as_mut()).await;
         assert!(!log.0.state.borrow().epochs_stale, "that write-out sees to it");
         drop(given_up);
         assert!(log.0.state.borrow().epochs_stale, "nobody sees to it");
-        write_out(&log.0, Finish::Yes).await.unwrap();
+        write_out(&log.0, Goal::Finished).await.unwrap();
         let file = log.0.path().join(crate::owner::EPOCHS_FILE);
         assert_eq!(std::fs::read_to_string(file).unwrap(), "0\n1\n3 0\n");
+    })
+    .unwrap();
+}
+
+/// Memory lets go of what is written, the journal only of what is flushed: one flush for several writes.
+#[test]
+fn what_is_written_leaves_memory_at_once_and_the_journal_with_a_later_flush() {
+    let folder = tempfile::tempdir().unwrap();
+    let layout = Layout::below(folder.path());
+    let specs = [spec(0)];
+    ottla_reactor::block_on(async {
+        let recovery = recover(&layout, &specs, &RecoverOptions::default()).await.unwrap();
+        // Of so many files that the store itself sees no need to flush.
+        let config = StoreConfig { journal_files: 12, ..config(recovery.generation) };
+        let store = Store::start(&layout, config).await.unwrap();
+        let log = store.open_log(&specs[0], None, LogSettings::default());
+        while log.0.store.files.borrow().free() < 11 {
+            ottla_reactor::yield_now().await;
+        }
+        let counts = || (store.counters().segment_flushes.get(), store.counters().releases.get());
+        // The first one makes the file, durably.
+        store.durable(append(&log, &batch(1, 100, 1000)).unwrap()).await.unwrap();
+        write_out(&log.0, Goal::Written).await.unwrap();
+        assert_eq!(counts(), (1, 0));
+        for n in 0..100 {
+            store.durable(append(&log, &batch(1, 20_000, n)).unwrap()).await.unwrap();
+            write_out(&log.0, Goal::Written).await.unwrap();
+        }
+        let (synced, evictable, sequences) = {
+            let state = log.0.state.borrow();
+            assert_eq!(state.evictable(), state.tail.end());
+            (state.synced, state.evictable(), (state.dirty_since, state.written.sequence))
+        };
+        assert!(synced < evictable, "{synced} of {evictable} bytes are flushed, which nobody asked for");
+        assert!(sequences.0.is_some_and(|since| since < sequences.1), "{sequences:?}: still in the first file");
+        let before = counts();
+        write_out(&log.0, Goal::Released).await.unwrap();
+        assert_eq!(counts(), (before.0 + 1, before.1 + 1), "a flush and no write");
+        let state = log.0.state.borrow();
+        assert_eq!((state.synced, state.dirty_since), (evictable, None));
+    })
+    .unwrap();
+}
+
+/// What went past the journal is in its segment only, and may be lost there until it is flushed.
+#[test]
+fn what_went_past_the_journal_stays_in_memory_until_it_is_flushed() {
+    let folder = tempfile::tempdir().unwrap();
+    let layout = Layout::below(folder.path());
+    let specs = [spec(0)];
+    ottla_reactor::block_on(async {
+        let recovery = recover(&layout, &specs, &RecoverOptions::default()).await.unwrap();
+        let store = Store::start(&layout, config(recovery.generation)).await.unwrap();
+        let log = store.open_log(&specs[0], None, LogSettings::default());
+        store.durable(append(&log, &batch(1, 100, 1000)).unwrap()).await.unwrap();
+        write_out(&log.0, Goal::Durable).await.unwrap();
+        let ticket = append(&log, &batch(1, 60_000, 1)).unwrap();
+        {
+            let state = log.0.state.borrow();
+            assert_eq!(state.evictable(), state.synced);
+            assert!(state.bulk_until > state.synced);
+        }
+        write_out(&log.0, Goal::Written).await.unwrap();
+        {
+            let state = log.0.state.borrow();
+            assert_eq!((state.evictable(), state.synced), (state.tail.end(), state.tail.end()));
+        }
+        store.durable(ticket).await.unwrap();
     })
     .unwrap();
 }

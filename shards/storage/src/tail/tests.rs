@@ -54,11 +54,29 @@ fn evicts_only_what_is_written_and_goes_on_behind_it() {
     assert_eq!(tail.find(Offset::ZERO, Offset::new(20), Offset::new(20), 1 << 20, true), None);
     let second = tail.find(Offset::new(10), Offset::new(20), Offset::new(20), 1 << 20, true);
     assert_eq!(second, None, "the batch that begins in the dropped chunk is gone with it");
+    let before = bytes(&tail, 4096..8000);
     assert!(tail.evict(8000) > 0);
     assert_eq!((tail.memory(), tail.chunks(), tail.end()), (0, 0, 8000));
     tail.append(TailBatch { base_offset: Offset::new(20), at: 8000 }, &[7; 61], &[7; 39]);
     assert_eq!(bytes(&tail, 8000..8100), [7; 100]);
+    let (seam, runs) = tail.runs(8000..8100);
+    assert!(seam.is_none(), "the file's last block is written anew from what the dropped chunk left");
+    assert_eq!((runs.len(), runs[0].position), (1, 4096));
+    assert_eq!(bytes(&tail, 4096..8000), before, "as it was");
+}
+
+#[test]
+fn a_block_that_only_the_file_has_is_read_before_it_is_written() {
+    let mut tail = Tail::new(8000, 1 << 16);
+    tail.append(TailBatch { base_offset: Offset::new(20), at: 8000 }, &[7; 61], &[7; 39]);
     assert_eq!(tail.runs(8000..8100).0.map(|seam| (seam.position, seam.gap)), Some((4096, 3904)));
+    assert!(tail.evict(8100) > 0);
+    tail.append(TailBatch { base_offset: Offset::new(21), at: 8100 }, &[8; 61], &[8; 39]);
+    assert_eq!(tail.runs(8100..8200).0.map(|seam| (seam.position, seam.gap)), Some((4096, 4004)));
+    tail.roll();
+    assert!(tail.evict(8200) > 0);
+    tail.append(TailBatch { base_offset: Offset::new(22), at: 8200 }, &[9; 61], &[9; 39]);
+    assert_eq!(tail.runs(8200..8300).1[0].position, 0, "nothing is left over in a new segment");
 }
 
 #[test]

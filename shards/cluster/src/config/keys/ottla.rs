@@ -11,7 +11,7 @@ keys! { pub(crate) OTTLA of Ottla {
         "Whether a shard stays on one core. auto: only where cores are left over for all else.";
     "ottla.journal.dir": String = null, Any, ReadOnly, HONOURED;
         "The folder of the journal; unset: journal/ in the data folder.";
-    "ottla.journal.bytes": Long = "268435456", AtLeast(8388608), ReadOnly, HONOURED;
+    "ottla.journal.bytes": Long = "536870912", AtLeast(8388608), ReadOnly, HONOURED;
         "Space of each shard's journal; less is taken on a small disk.";
     "ottla.journal.accept.loss": Boolean = "false", Any, ReadOnly, HONOURED;
         "Whether to start though the journal is damaged, without what comes after the damage.";
