@@ -34,35 +34,43 @@ pub(crate) struct Host {
 
 /// The partitions of each topic, by their number: a request for many finds them one behind the other in memory.
 #[derive(Default)]
-struct Open(HashMap<TopicId, Vec<Option<Rc<Host>>>, ById>);
+struct Open(HashMap<TopicId, OfTopic, ById>);
+
+#[derive(Default)]
+struct OfTopic {
+    hosts: Vec<Option<Rc<Host>>>,
+    /// How many are there.
+    count: usize,
+}
 
 impl Open {
     #[inline]
     fn get(&self, key: TopicPartition) -> Option<&Rc<Host>> {
-        self.0.get(&key.topic)?.get(Open::place(key)?)?.as_ref()
+        self.0.get(&key.topic)?.hosts.get(Open::place(key)?)?.as_ref()
     }
 
     fn insert(&mut self, key: TopicPartition, host: Rc<Host>) {
         let Some(place) = Open::place(key) else { return };
-        let partitions = self.0.entry(key.topic).or_default();
-        if partitions.len() <= place {
-            partitions.resize(place + 1, None);
+        let OfTopic { hosts, count } = self.0.entry(key.topic).or_default();
+        if hosts.len() <= place {
+            hosts.resize(place + 1, None);
         }
-        partitions[place] = Some(host);
+        *count += usize::from(hosts[place].replace(host).is_none());
     }
 
     fn remove(&mut self, key: TopicPartition) -> Option<Rc<Host>> {
-        let partitions = self.0.get_mut(&key.topic)?;
-        let host = partitions.get_mut(Open::place(key)?)?.take();
-        if partitions.iter().all(Option::is_none) {
+        let OfTopic { hosts, count } = self.0.get_mut(&key.topic)?;
+        let host = hosts.get_mut(Open::place(key)?)?.take()?;
+        *count -= 1;
+        if *count == 0 {
             self.0.remove(&key.topic);
         }
-        host
+        Some(host)
     }
 
     fn iter(&self) -> impl Iterator<Item = (TopicPartition, &Rc<Host>)> {
-        self.0.iter().flat_map(|(topic, partitions)| {
-            (0..).zip(partitions).filter_map(|(index, host)| {
+        self.0.iter().flat_map(|(topic, of_topic)| {
+            (0..).zip(&of_topic.hosts).filter_map(|(index, host)| {
                 Some((TopicPartition::new(*topic, PartitionIndex::new(index)), host.as_ref()?))
             })
         })

@@ -322,8 +322,7 @@ impl File {
         outcome
     }
 
-    /// Writes blocks of several chunks, one behind the other, at `at`, all of them: one operation, since each of a file whose
-    /// times change goes to a worker of the kernel.
+    /// Writes blocks of several chunks, one behind the other, at `at`, all of them, in one operation.
     ///
     /// # Errors
     /// The operating system's.
