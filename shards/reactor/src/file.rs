@@ -266,28 +266,27 @@ impl File {
         }
         let how = How { slot: buffer.slot_index(), made };
         let start: *const u8 = buffer[range.start..range.end].as_ptr();
-        let pieces = self.start_pieces(start, range.end - range.start, at, how, ());
+        let pieces = self.start_pieces(start, range.end - range.start, at, how);
         // The buffer stays in this frame until every piece has ended: each piece is awaited, and a dropped future
         // leaves the buffer to the guard below.
         let guard = KeepAlive(Some(buffer), pieces);
         guard.finish(self, how, range, at).await
     }
 
-    fn start_pieces<R: Clone + 'static>(
+    fn start_pieces(
         &self,
         start: *const u8,
         len: usize,
         at: u64,
         how: How,
-        keep: R,
-    ) -> Vec<(usize, usize, ring::Operation<R>)> {
+    ) -> Vec<(usize, usize, ring::Operation<()>)> {
         let ring = ring::current();
         let mut pieces = Vec::with_capacity(len.div_ceil(WRITE_BYTES_MAX));
         let mut from = 0;
         while from < len {
             let count = (len - from).min(WRITE_BYTES_MAX);
             let entry = self.write_entry(start.wrapping_add(from), count, at + from as u64, how);
-            pieces.push((from, count, ring.submit(entry, keep.clone())));
+            pieces.push((from, count, ring.submit(entry, ())));
             from += count;
         }
         pieces
@@ -300,26 +299,6 @@ impl File {
             Some(slot) => opcode::WriteFixed::new(self.fd(), start, len, slot).offset(at).rw_flags(flags).build(),
             None => opcode::Write::new(self.fd(), start, len).offset(at).rw_flags(flags).build(),
         }
-    }
-
-    /// Writes blocks of a chunk at `at`, all of them.
-    ///
-    /// # Errors
-    /// The operating system's.
-    pub async fn write_blocks(&self, blocks: Blocks, at: u64) -> io::Result<()> {
-        if let Place::Simulated(handle) = &self.place {
-            return simulation::write_blocks(handle, blocks, at).await;
-        }
-        let pieces = self.start_pieces(blocks.as_raw(), blocks.len(), at, How::PLAIN, blocks.clone());
-        let mut outcome = Ok(());
-        for (from, count, piece) in pieces {
-            let (result, _) = piece.await;
-            let wrote = self.write_rest(&blocks, from, count, at, result).await;
-            if outcome.is_ok() {
-                outcome = wrote;
-            }
-        }
-        outcome
     }
 
     /// Writes blocks of several chunks, one behind the other, at `at`, all of them, in one operation.
@@ -336,26 +315,18 @@ impl File {
         let (mut done, mut at) = (progress(result)?, at);
         for blocks in &row.blocks {
             let first = done.min(blocks.len());
-            self.write_rest(blocks, 0, blocks.len(), at, Ok(first)).await?;
+            self.write_rest(blocks, first, at).await?;
             done -= first;
             at += blocks.len() as u64;
         }
         Ok(())
     }
 
-    /// Goes on after a short write of one piece.
-    async fn write_rest(
-        &self,
-        blocks: &Blocks,
-        from: usize,
-        count: usize,
-        at: u64,
-        first: io::Result<usize>,
-    ) -> io::Result<()> {
-        let mut done = progress(first)?;
-        while done < count {
-            let start = blocks.as_raw().wrapping_add(from + done);
-            let entry = self.write_entry(start, count - done, at + (from + done) as u64, How::PLAIN);
+    /// Goes on after a short write: `done` bytes of these blocks, which begin at `at`, are written.
+    async fn write_rest(&self, blocks: &Blocks, mut done: usize, at: u64) -> io::Result<()> {
+        while done < blocks.len() {
+            let start = blocks.as_raw().wrapping_add(done);
+            let entry = self.write_entry(start, blocks.len() - done, at + done as u64, How::PLAIN);
             let (result, _) = run(entry, blocks.clone()).await;
             done += no_zero(progress(result)?)?;
         }

@@ -207,7 +207,7 @@ fn file_keeps_what_was_written() {
 
         let mut chunk = Chunk::new(8192);
         chunk.append(&[7; 5000]);
-        opened.write_blocks(chunk.blocks(0..5000), 0).await.unwrap();
+        opened.write_row(vec![chunk.blocks(0..5000)], 0).await.unwrap();
         let (count, read) = opened.read_at(AlignedBuffer::new(8192), 8192, 0).await;
         assert_eq!(count.unwrap(), 8192);
         assert_eq!((read[4999], read[5000]), (7, 0));

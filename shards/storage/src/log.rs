@@ -237,8 +237,8 @@ pub enum Prefetch {
     Log,
     /// The ends of its lists, where the log says.
     Ends,
-    /// The memory that the records go to, where those say.
-    Room,
+    /// The memory that so many bytes of records go to, where those say.
+    Room(usize),
 }
 
 /// What an append needs to know of a batch.
@@ -311,15 +311,12 @@ impl Log {
     /// Brings what an append will look at into this core's caches, a part of it: each part lies where the one before says, so
     /// that whoever appends to many logs asks for the parts of those that come next in turn, meanwhile.
     #[inline]
-    pub fn prefetch(&self, part: Prefetch, bytes: usize) {
-        if part == Prefetch::Log {
-            return prefetch(Some(&*self.0));
-        }
-        let Ok(state) = self.0.state.try_borrow() else { return };
+    pub fn prefetch(&self, part: Prefetch) {
+        let state = || self.0.state.borrow();
         match part {
-            Prefetch::Log => {}
-            Prefetch::Ends => state.prefetch_ends(),
-            Prefetch::Room => state.tail.prefetch_room(bytes),
+            Prefetch::Log => prefetch(Some(&*self.0)),
+            Prefetch::Ends => state().prefetch_ends(),
+            Prefetch::Room(bytes) => state().tail.prefetch_room(bytes),
         }
     }
 

@@ -301,9 +301,9 @@ impl Ahead {
             let Some(host) = host else { continue };
             let log = host.partition.log();
             match turn {
-                1 => log.prefetch(Prefetch::Room, jobs[turn].records.len()),
-                2 => log.prefetch(Prefetch::Ends, 0),
-                3 => log.prefetch(Prefetch::Log, 0),
+                1 => log.prefetch(Prefetch::Room(jobs[turn].records.len())),
+                2 => log.prefetch(Prefetch::Ends),
+                3 => log.prefetch(Prefetch::Log),
                 4 => prefetch(Some(&*host.partition)),
                 _ => {}
             }

@@ -22,6 +22,4 @@ pub use executor::{Ended, note, run};
 pub use random::Random;
 
 pub(crate) use executor::{Join, active, monotonic, random_bytes, spawn, timers, wall_clock};
-pub(crate) use operation::{
-    Handle, exists, list, make_folder, open, rename, space, unlink, write, write_blocks, write_row,
-};
+pub(crate) use operation::{Handle, exists, list, make_folder, open, rename, space, unlink, write, write_row};

@@ -182,7 +182,7 @@ pub(crate) fn write(
     Box::pin(async move { (operation.await.map(drop), buffer) })
 }
 
-pub(crate) fn write_blocks(handle: &Handle, blocks: Blocks, at: u64) -> Later<io::Result<()>> {
+fn write_blocks(handle: &Handle, blocks: Blocks, at: u64) -> Later<io::Result<()>> {
     check_direct(handle.direct, at, blocks.len());
     let early = world().random.borrow_mut().chance(50);
     let data = if early { Data::Then(blocks.bytes().to_vec()) } else { Data::Now(blocks) };

@@ -204,16 +204,21 @@ fn frames_become_durable_as_the_disk_is_said_to_like() {
     }
 }
 
+/// A store in an empty folder, and a log in it.
+async fn one_log(folder: &std::path::Path, config: impl Fn(u64) -> StoreConfig) -> (Store, Log) {
+    let (layout, spec) = (Layout::below(folder), spec(0));
+    let recovery = recover(&layout, std::slice::from_ref(&spec), &RecoverOptions::default()).await.unwrap();
+    let store = Store::start(&layout, config(recovery.generation)).await.unwrap();
+    let log = store.open_log(&spec, None, LogSettings::default());
+    (store, log)
+}
+
 /// As when a flush fails while its cycle's bulk is written: whoever waited for the write-out is gone.
 #[test]
 fn a_write_out_that_is_given_up_leaves_what_it_would_have_written_due() {
     let folder = tempfile::tempdir().unwrap();
-    let layout = Layout::below(folder.path());
-    let specs = [spec(0)];
     ottla_reactor::block_on(async {
-        let recovery = recover(&layout, &specs, &RecoverOptions::default()).await.unwrap();
-        let store = Store::start(&layout, config(recovery.generation)).await.unwrap();
-        let log = store.open_log(&specs[0], None, LogSettings::default());
+        let (store, log) = one_log(folder.path(), config).await;
         store.durable(append(&log, &batch(3, 100, 1000)).unwrap()).await.unwrap();
         let mut given_up = Box::pin(write_out(&log.0, Goal::Finished));
         begin(given_up.as_mut()).await;
@@ -231,14 +236,10 @@ fn a_write_out_that_is_given_up_leaves_what_it_would_have_written_due() {
 #[test]
 fn what_is_written_leaves_memory_at_once_and_the_journal_with_a_later_flush() {
     let folder = tempfile::tempdir().unwrap();
-    let layout = Layout::below(folder.path());
-    let specs = [spec(0)];
     ottla_reactor::block_on(async {
-        let recovery = recover(&layout, &specs, &RecoverOptions::default()).await.unwrap();
         // Of so many files that the store itself sees no need to flush.
-        let config = StoreConfig { journal_files: 12, ..config(recovery.generation) };
-        let store = Store::start(&layout, config).await.unwrap();
-        let log = store.open_log(&specs[0], None, LogSettings::default());
+        let config = |generation| StoreConfig { journal_files: 12, ..config(generation) };
+        let (store, log) = one_log(folder.path(), config).await;
         while log.0.store.files.borrow().free() < 11 {
             ottla_reactor::yield_now().await;
         }
@@ -271,12 +272,8 @@ fn what_is_written_leaves_memory_at_once_and_the_journal_with_a_later_flush() {
 #[test]
 fn what_went_past_the_journal_stays_in_memory_until_it_is_flushed() {
     let folder = tempfile::tempdir().unwrap();
-    let layout = Layout::below(folder.path());
-    let specs = [spec(0)];
     ottla_reactor::block_on(async {
-        let recovery = recover(&layout, &specs, &RecoverOptions::default()).await.unwrap();
-        let store = Store::start(&layout, config(recovery.generation)).await.unwrap();
-        let log = store.open_log(&specs[0], None, LogSettings::default());
+        let (store, log) = one_log(folder.path(), config).await;
         store.durable(append(&log, &batch(1, 100, 1000)).unwrap()).await.unwrap();
         write_out(&log.0, Goal::Durable).await.unwrap();
         let ticket = append(&log, &batch(1, 60_000, 1)).unwrap();
