@@ -126,6 +126,9 @@ pub struct Cpu {
     pub governors: Fact<Vec<Governor>>,
     /// Idle states of the first processor.
     pub idle_states: Fact<Vec<IdleState>>,
+    /// How long an idle processor looks for work before it halts, in nanoseconds; `None` where nobody does (cpuidle's governor is
+    /// not `haltpoll`).
+    pub halt_poll_ns: Fact<Option<u64>>,
     /// Whether two threads share a core.
     pub smt_active: Fact<u64>,
     /// Processors that the scheduler leaves alone, as a list.

@@ -1,4 +1,4 @@
-use crate::gather::count_list;
+use crate::gather::{HALT_POLL, count_list};
 use crate::{Cpu, Disk, Fact, Governor, IdleState, Interface, Interrupt, Source};
 
 const FOLDER: &str = "/sys/devices/system/cpu";
@@ -10,6 +10,7 @@ pub(super) fn gather(source: &Source, disks: &[Disk], interfaces: &[Interface]) 
             .and_then(|| format!("{FOLDER}/online is no list"), |list| count_list(&list)),
         governors: governors(source),
         idle_states: idle_states(source),
+        halt_poll_ns: halt_poll(source),
         smt_active: source.number(&format!("{FOLDER}/smt/active")),
         isolated: source.text(&format!("{FOLDER}/isolated")),
         quota_percent: quota(source),
@@ -56,6 +57,16 @@ fn idle_states(source: &Source) -> Fact<Vec<IdleState>> {
         };
         names.iter().filter_map(of).collect()
     })
+}
+
+/// Guest halt polling, where cpuidle's governor does it.
+fn halt_poll(source: &Source) -> Fact<Option<u64>> {
+    let path = format!("{FOLDER}/cpuidle/current_governor_ro");
+    match source.text(&path) {
+        Fact::Known(governor) if governor == "haltpoll" => source.number(HALT_POLL).map(Some),
+        Fact::Known(_) => Fact::Known(None),
+        Fact::Unknown { unknown } => Fact::Unknown { unknown },
+    }
 }
 
 /// `cpu.max` of the control group (version 2), else `cpu.cfs_quota_us` (version 1).

@@ -9,6 +9,8 @@ use std::path::Path;
 
 use crate::{Clock, Fact, Facts, Limits, Memory, Source};
 
+/// How long a guest's idle processor looks for work before it halts, in nanoseconds.
+pub(crate) const HALT_POLL: &str = "/sys/module/haltpoll/parameters/guest_halt_poll_ns";
 /// What users of DAMON set, one folder a thread.
 pub(crate) const DAMON: &str = "/sys/kernel/mm/damon/admin/kdamonds";
 

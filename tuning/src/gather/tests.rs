@@ -50,6 +50,19 @@ fn who_watches_memory_is_counted() {
 }
 
 #[test]
+fn halting_is_polled_for_only_where_the_governor_does_it() {
+    let facts = |files: &[(&str, &str)]| {
+        let (_root, source) = host(files);
+        gather(&source, Path::new("/")).cpu.halt_poll_ns
+    };
+    let governor = "/sys/devices/system/cpu/cpuidle/current_governor_ro";
+    assert!(facts(&[(HALT_POLL, "200000\n")]).why_unknown().is_some(), "no cpuidle at all");
+    assert_eq!(facts(&[(governor, "menu\n"), (HALT_POLL, "200000\n")]).known(), Some(&None));
+    assert_eq!(facts(&[(governor, "haltpoll\n"), (HALT_POLL, "200000\n")]).known(), Some(&Some(200_000)));
+    assert!(facts(&[(governor, "haltpoll\n")]).why_unknown().is_some());
+}
+
+#[test]
 fn numbers_that_are_none_are_unknown() {
     let (_root, source) = host(&[("/proc/sys/vm/swappiness", "many\n"), ("/proc/sys/net/ipv4/tcp_rmem", "1 2 x\n")]);
     let facts = gather(&source, Path::new("/"));
