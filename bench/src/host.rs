@@ -25,6 +25,9 @@ pub struct Host {
     /// What sets the processor's clock: its governor, `none` where the kernel sets none.
     #[serde(default)]
     pub governor: String,
+    /// What an idle processor does: the governor of its idle states, and how long it looks for work before it halts, where it does.
+    #[serde(default)]
+    pub idle: String,
     /// Load average over one minute when the measuring began: others' work shows here.
     pub load_before: f64,
     /// Seconds since 1970 when the measuring began.
@@ -47,6 +50,7 @@ impl Host {
             disk: disk_of(data),
             governor: trimmed("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
                 .unwrap_or_else(|| "none".to_owned()),
+            idle: idle(),
             load_before: load_average(),
             unix_seconds: since.as_secs(),
         }
@@ -79,6 +83,14 @@ fn disk_of(path: &str) -> String {
     let chosen = scheduler.split(['[', ']']).nth(1).unwrap_or(&scheduler).to_owned();
     let kind = if read("rotational") == "1" { "rotating" } else { "solid state" };
     format!("{kind}, scheduler {chosen}, {}, {} requests deep", read("write_cache"), read("nr_requests"))
+}
+
+fn idle() -> String {
+    let governor = trimmed("/sys/devices/system/cpu/cpuidle/current_governor_ro").unwrap_or_else(|| "none".to_owned());
+    match trimmed("/sys/module/haltpoll/parameters/guest_halt_poll_ns") {
+        Some(ns) if governor == "haltpoll" => format!("{governor}, {ns} ns"),
+        _ => governor,
+    }
 }
 
 /// Load average over one minute.

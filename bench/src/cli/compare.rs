@@ -9,7 +9,7 @@ use crate::compare::{News, On, OwnPlan, Plan, Work, compare};
 use crate::comparison::Comparison;
 use crate::goals;
 use crate::own::{OwnBroker, SELF};
-use crate::spec::{FLUSHED, GOALS, GROWTH};
+use crate::spec::{DEEP, FLUSHED, GOALS, GROWTH};
 use crate::stage::{Control, Moment, Target, no_gate};
 use crate::tell::{Live, comparison_page};
 
@@ -96,8 +96,6 @@ const ALL_SECONDS: (f64, f64) = (2.0, 0.5);
 const GOALS_TIME: f64 = 720.0;
 /// Partitions with which brokers of our own start.
 const STARTS: [usize; 4] = [1, 100, 1_000, 10_000];
-/// What is put on one shard and on two.
-const SHARDS_LOAD: &str = "produce-16x1k";
 
 impl Compare {
     pub(super) fn run(&self) -> Result<(), Trouble> {
@@ -195,7 +193,7 @@ impl Compare {
         let pairs = targets.len().saturating_sub(1).max(1) as f64;
         let usual = (self.suite == Some(Suite::Goals) && !self.shape.has_length()).then_some(GOALS_TIME * pairs);
         let shown_by_own = self.first_is_own() && matches!(self.suite, Some(Suite::Goals | Suite::Growth));
-        let mut load = self.shape.apply(&workload(SHARDS_LOAD)?)?;
+        let mut load = self.shape.apply(&workload(DEEP)?)?;
         "shards".clone_into(&mut load.name);
         Ok(Plan {
             targets,

@@ -8,6 +8,7 @@ const OWN: &[(&str, &str)] = &[
     ("produce-1x64k", include_str!("../../workloads/produce-1x64k.toml")),
     ("produce-16x64k", include_str!("../../workloads/produce-16x64k.toml")),
     ("produce-16x1k", include_str!("../../workloads/produce-16x1k.toml")),
+    (DEEP, include_str!("../../workloads/produce-16x1k-deep.toml")),
     ("produce-1000x1k", include_str!("../../workloads/produce-1000x1k.toml")),
     ("produce-1000x1k-flushed", include_str!("../../workloads/produce-1000x1k-flushed.toml")),
     ("end-to-end-2k", include_str!("../../workloads/end-to-end-2k.toml")),
@@ -28,6 +29,9 @@ const OWN: &[(&str, &str)] = &[
     ("partitions", include_str!("../../workloads/partitions.toml")),
     ("zipf-lz4", include_str!("../../workloads/zipf-lz4.toml")),
 ];
+
+/// The load under which no shard waits for the disk, nor for anybody else: what shards are measured with.
+pub const DEEP: &str = "produce-16x1k-deep";
 
 /// The load of which others are measured flushing, as Ottla always does.
 pub const FLUSHED: &str = "produce-1000x1k-flushed";

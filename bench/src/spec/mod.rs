@@ -20,7 +20,7 @@ pub use check::{Fault, check};
 // Those that come with the program.
 mod builtin;
 mod openmessaging;
-pub use builtin::{FLUSHED, GOALS, GROWTH, builtin, find, names, text};
+pub use builtin::{DEEP, FLUSHED, GOALS, GROWTH, builtin, find, names, text};
 
 #[cfg(test)]
 mod tests;

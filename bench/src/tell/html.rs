@@ -376,6 +376,7 @@ fn facts(results: &[RunResult]) -> String {
             ("host", host.line()),
             ("disk", host.disk.clone()),
             ("governor", host.governor.clone()),
+            ("idle", host.idle.clone()),
             ("limits, right before", limits),
             (
                 "client",
