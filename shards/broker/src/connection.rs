@@ -32,6 +32,8 @@ const RECEIVE_BYTES_HEAD: usize = 4 << 10;
 const REQUESTS_IN_FLIGHT_MAX: usize = 256;
 /// Answers sent in one system call.
 const ANSWERS_PER_SEND_MAX: usize = 64;
+/// Bytes sent in one system call while the shard's journal is in use: those who produce wait for it to return.
+const SEND_BYTES_BESIDE_JOURNAL: usize = 128 << 10;
 /// Bytes of answers that a connection may have waiting; with more it is not read from until some are sent.
 const ANSWER_BYTES_QUEUED_MAX: u64 = 1 << 20;
 /// Frames up to this many bytes are not counted before they are whole.
@@ -365,7 +367,8 @@ impl Connection {
                 break;
             }
             let total: usize = pieces.iter().map(|piece: &Piece| piece.as_ref().len()).sum();
-            let (sent, emptied) = self.socket.send(std::mem::take(&mut pieces)).await;
+            let at_once = || if shard.store.journal_in_use() { SEND_BYTES_BESIDE_JOURNAL } else { usize::MAX };
+            let (sent, emptied) = self.socket.send_by(std::mem::take(&mut pieces), at_once).await;
             pieces = emptied;
             self.release(&mut counted);
             self.changed.notify();

@@ -1,19 +1,23 @@
 use std::alloc::{Layout, alloc, alloc_zeroed, dealloc, handle_alloc_error};
-use std::cell::RefCell;
 use std::ops::{Deref, DerefMut, Range};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
 use crate::ring;
 
+mod kept;
+use kept::Window;
+
 /// Alignment and granularity, in bytes, of everything that O_DIRECT reads or writes.
 pub const BLOCK: usize = 4096;
 
-/// One allocation aligned to [`BLOCK`], freed when dropped.
+/// One allocation aligned to [`BLOCK`], freed or kept when dropped.
 #[derive(Debug)]
 struct Pages {
     start: NonNull<u8>,
     capacity: usize,
+    /// Whether it is kept as a [`Window`]: all of it was written once.
+    is_window: bool,
 }
 
 // SAFETY: `Pages` is a uniquely owned allocation; which thread frees it does not matter.
@@ -31,18 +35,30 @@ impl Pages {
     /// Nobody may look at a byte of it before it was written.
     fn uninitialised(capacity: usize) -> Pages {
         let capacity = Pages::rounded(capacity);
-        let kept = if capacity == Chunk::KEPT_BYTES { KEPT.with_borrow_mut(|kept| kept.0.pop()) } else { None };
-        if let Some(start) = kept {
-            return Pages { start, capacity };
+        if capacity == Chunk::KEPT_BYTES
+            && let Some(start) = kept::chunk()
+        {
+            return Pages { start, capacity, is_window: false };
         }
         let layout = Pages::layout(capacity);
         // SAFETY: the layout has a size above zero.
         Pages::own(unsafe { alloc(layout) }, layout)
     }
 
+    /// Zeros, or what was in an earlier window.
+    fn window(capacity: usize) -> Pages {
+        let capacity = capacity.max(1).next_multiple_of(Window::STEP);
+        if let Some(Window { start, capacity }) = Window::take(capacity) {
+            return Pages { start, capacity, is_window: true };
+        }
+        let mut pages = Pages::zeroed(capacity);
+        pages.is_window = true;
+        pages
+    }
+
     fn own(start: *mut u8, layout: Layout) -> Pages {
         match NonNull::new(start) {
-            Some(start) => Pages { start, capacity: layout.size() },
+            Some(start) => Pages { start, capacity: layout.size(), is_window: false },
             None => handle_alloc_error(layout),
         }
     }
@@ -59,44 +75,12 @@ impl Pages {
     }
 }
 
-/// Allocations of [`Chunk::KEPT_BYTES`] that a thread keeps for its next chunks: memory that goes back to the system is
-/// cleared page by page when it comes again.
-const KEPT_MAX: usize = 64;
-
-/// What this thread keeps; given back when the thread ends.
-#[derive(Default)]
-struct Kept(Vec<NonNull<u8>>);
-
-impl Drop for Kept {
-    fn drop(&mut self) {
-        for start in self.0.drain(..) {
-            // SAFETY: allocated with this layout, and in no other hands.
-            unsafe { dealloc(start.as_ptr(), Pages::layout(Chunk::KEPT_BYTES)) }
-        }
-    }
-}
-
-thread_local! {
-    static KEPT: RefCell<Kept> = RefCell::default();
-}
-
-/// Keeps an allocation for later; says whether there was room.
-fn keep(start: NonNull<u8>) -> bool {
-    // A thread that is ending keeps nothing.
-    KEPT.try_with(|kept| {
-        let kept = &mut kept.borrow_mut().0;
-        let room = kept.len() < KEPT_MAX;
-        if room {
-            kept.push(start);
-        }
-        room
-    })
-    .unwrap_or(false)
-}
-
 impl Drop for Pages {
     fn drop(&mut self) {
-        if self.capacity == Chunk::KEPT_BYTES && keep(self.start) {
+        if self.capacity == Chunk::KEPT_BYTES && kept::keep_chunk(self.start) {
+            return;
+        }
+        if self.is_window && (Window { start: self.start, capacity: self.capacity }).keep() {
             return;
         }
         // SAFETY: allocated in `new` with this very layout, and dropped once.
@@ -104,7 +88,7 @@ impl Drop for Pages {
     }
 }
 
-/// A block-aligned buffer with one owner; dereferences to its whole capacity, which starts as zeros.
+/// A block-aligned buffer with one owner; dereferences to its whole capacity, which starts as zeros unless it is a window.
 #[derive(Debug)]
 pub struct AlignedBuffer {
     pages: Pages,
@@ -116,6 +100,12 @@ impl AlignedBuffer {
     /// A buffer of at least `capacity` bytes, rounded up to [`BLOCK`].
     pub fn new(capacity: usize) -> AlignedBuffer {
         AlignedBuffer { pages: Pages::zeroed(capacity), slot: None }
+    }
+
+    /// A buffer of at least `capacity` bytes for what is read and then sent. What it holds before it is filled means nothing: memory
+    /// of earlier ones is used again, since new memory is cleared page by page, which takes longer than filling it.
+    pub fn window(capacity: usize) -> AlignedBuffer {
+        AlignedBuffer { pages: Pages::window(capacity), slot: None }
     }
 
     /// As [`AlignedBuffer::new`], and known to this shard's ring, which saves the kernel pinning its pages at each
@@ -135,7 +125,7 @@ impl Deref for AlignedBuffer {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        // SAFETY: the whole capacity was zeroed when it was allocated (`Pages::zeroed`), and `self` owns it.
+        // SAFETY: the whole capacity was zeroed when it was first allocated (`Pages::zeroed`), and `self` owns it.
         unsafe { std::slice::from_raw_parts(self.pages.start.as_ptr(), self.pages.capacity) }
     }
 }
@@ -166,7 +156,7 @@ impl Chunk {
     /// An empty chunk for at least `capacity` bytes, rounded up to [`BLOCK`].
     pub fn new(capacity: usize) -> Chunk {
         let pages = Pages::uninitialised(capacity);
-        let Pages { start, capacity } = pages;
+        let Pages { start, capacity, .. } = pages;
         Chunk { pages: Arc::new(pages), start, capacity, len: 0 }
     }
 

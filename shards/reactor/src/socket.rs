@@ -8,6 +8,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use io_uring::{opcode, types};
 
 use crate::buffer::Slice;
+use crate::executor::stand_back;
 use crate::ring;
 
 /// Pieces in one system call (`UIO_MAXIOV`).
@@ -203,18 +204,28 @@ impl Socket {
         (result, buffer)
     }
 
-    /// Sends all pieces in order. The emptied vector comes back for reuse.
+    /// Sends all pieces in order, in one operation where the socket takes them. The emptied vector comes back for reuse.
     ///
     /// # Errors
     /// The operating system's, such as a broken pipe.
     pub async fn send(&self, pieces: Vec<Piece>) -> (io::Result<()>, Vec<Piece>) {
+        self.send_by(pieces, || usize::MAX).await
+    }
+
+    /// As [`Socket::send`], but with at most `at_once()` bytes in one operation, asked before each, and everybody else in between: the
+    /// kernel copies them all before the shard can do anything else.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn send_by(&self, pieces: Vec<Piece>, at_once: impl Fn() -> usize) -> (io::Result<()>, Vec<Piece>) {
         let total = pieces.iter().map(|piece| piece.as_ref().len()).sum();
         // SAFETY: a `msghdr` of zeros is valid: no address, no pieces, no control data.
         let header = Box::new(unsafe { std::mem::zeroed::<libc::msghdr>() });
         let mut sending = Sending { vectors: Vec::with_capacity(pieces.len().min(PIECES_MAX)), pieces, header };
         let mut done = 0;
         while done < total {
-            sending.fill(done);
+            let room = at_once();
+            sending.fill(done, room);
             let entry = opcode::SendMsg::new(self.fd(), &raw const *sending.header)
                 .flags((libc::MSG_NOSIGNAL | libc::MSG_WAITALL) as u32)
                 .build();
@@ -226,6 +237,9 @@ impl Socket {
                     sending.pieces.clear();
                     return (Err(error), sending.pieces);
                 }
+            }
+            if done < total && room < usize::MAX {
+                stand_back().await;
             }
         }
         sending.pieces.clear();
@@ -263,8 +277,8 @@ impl Socket {
 }
 
 impl Sending {
-    /// Points the header at what is left after `skip` bytes.
-    fn fill(&mut self, mut skip: usize) {
+    /// Points the header at what is left after `skip` bytes, up to `room` bytes of it.
+    fn fill(&mut self, mut skip: usize, mut room: usize) {
         self.vectors.clear();
         for piece in &self.pieces {
             let bytes: &[u8] = piece.as_ref();
@@ -273,9 +287,10 @@ impl Sending {
                 continue;
             }
             let rest = &bytes[skip..];
-            skip = 0;
+            let rest = &rest[..rest.len().min(room)];
+            (skip, room) = (0, room - rest.len());
             self.vectors.push(libc::iovec { iov_base: rest.as_ptr().cast_mut().cast(), iov_len: rest.len() });
-            if self.vectors.len() == PIECES_MAX {
+            if self.vectors.len() == PIECES_MAX || room == 0 {
                 break;
             }
         }

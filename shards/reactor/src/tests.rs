@@ -264,7 +264,7 @@ fn socket_receives_and_sends() {
         use std::io::{Read, Write};
         let mut stream = TcpStream::connect(address).unwrap();
         stream.write_all(b"ping").unwrap();
-        let mut answer = vec![0; 3_000_004];
+        let mut answer = vec![0; 2 * 3_000_004];
         stream.read_exact(&mut answer).unwrap();
         stream.write_all(&[9; 100_000]).unwrap();
         answer
@@ -276,7 +276,11 @@ fn socket_receives_and_sends() {
         let mut chunk = Chunk::new(3_000_000);
         chunk.append(&vec![5; 3_000_000]);
         let pieces = vec![Piece::Bytes(Bytes::from_static(b"pong")), Piece::Slice(chunk.slice(0..3_000_000))];
+        let again = pieces.clone();
         let (sent, pieces) = socket.send(pieces).await;
+        sent.unwrap();
+        assert!(pieces.is_empty());
+        let (sent, pieces) = socket.send_by(again, || 70_000).await;
         sent.unwrap();
         assert!(pieces.is_empty());
         let (count, buffer) = socket.receive_all(BytesMut::with_capacity(100_000), 100_000).await;
@@ -286,7 +290,37 @@ fn socket_receives_and_sends() {
     })
     .unwrap();
     let answer = client.join().unwrap();
-    assert_eq!((&answer[..4], answer[3_000_003]), (&b"pong"[..], 5));
+    let (whole, in_parts) = answer.split_at(3_000_004);
+    assert_eq!((&whole[..4], whole[3_000_003]), (&b"pong"[..], 5));
+    assert!(whole == in_parts, "sent in parts, it is the same");
+}
+
+#[test]
+fn a_shard_asks_for_short_turns_and_nobody_else_does() {
+    let before = executor::scheduling().unwrap();
+    let bell = Arc::new(Doorbell::new().unwrap());
+    let shards = start(vec![(None, bell)], |_| async { executor::scheduling().unwrap() }).unwrap();
+    let shard = shards.join().unwrap().remove(0);
+    assert_eq!((shard.sched_policy, shard.sched_nice), (before.sched_policy, before.sched_nice));
+    // Kernels before 6.12 say 0.
+    let turn = shard.sched_runtime;
+    assert!(turn == 0 || turn == 100_000, "{turn} ns");
+    assert_eq!(executor::scheduling().unwrap().sched_runtime, before.sched_runtime);
+}
+
+#[test]
+fn a_window_is_used_again_only_when_nobody_looks_at_it() {
+    let mut first = AlignedBuffer::window(100_000);
+    assert_eq!(first.len(), 128 << 10);
+    first.fill(1);
+    let held = Slice::from(first, 10..20);
+    for round in 2..20 {
+        let mut next = AlignedBuffer::window(100_000);
+        next.fill(round);
+        assert_eq!(&*held, [1; 10], "somebody looks at it still");
+        std::thread::spawn(move || drop(next)).join().unwrap();
+    }
+    assert_eq!(AlignedBuffer::window(70 << 20).len(), 70 << 20, "larger than all that is kept");
 }
 
 #[test]

@@ -27,7 +27,7 @@ const PIECE_BYTES: usize = 512 << 10;
 const PIECES: u64 = 4;
 /// The same while the journal is in use, one piece after the other: a frame waits in the disk's queue behind what is
 /// already there, whatever its class.
-const PIECE_BYTES_BESIDE_JOURNAL: usize = 256 << 10;
+const PIECE_BYTES_BESIDE_JOURNAL: usize = 128 << 10;
 /// How long after its last frame the journal counts as in use.
 const JOURNAL_RESTS_AFTER: Duration = Duration::from_millis(10);
 
@@ -199,8 +199,8 @@ impl Window {
             log.store.open.close(log.key, spot.segment);
             return Err(log.gone(spot.segment));
         }
-        let buffer = AlignedBuffer::new(len);
-        let (count, buffer) = log.store.read_in_pieces(&file, buffer, from).await;
+        let buffer = AlignedBuffer::window(len);
+        let (count, buffer) = log.store.read_in_pieces(&file, buffer, len.next_multiple_of(BLOCK), from).await;
         let count = count.map_err(StorageError::io(&path, "read"))?;
         log.store.counters.cold_bytes.add(count as u64);
         if count < len {
@@ -324,14 +324,14 @@ impl Shared {
         self.cold.acquire(bytes as u64).await
     }
 
-    /// Fills `buffer` from `at` on, and leaves the disk to the journal in between.
+    /// Fills `len` bytes of `buffer` from `at` of the file on, and leaves the disk to the journal in between.
     async fn read_in_pieces(
         &self,
         file: &File,
         mut buffer: AlignedBuffer,
+        len: usize,
         at: u64,
     ) -> (io::Result<usize>, AlignedBuffer) {
-        let len = buffer.len();
         let mut done = 0;
         while done < len {
             let (piece, permits) =
@@ -352,7 +352,7 @@ impl Shared {
     }
 
     /// Whether a frame was written a moment ago, so that another is likely.
-    fn journal_in_use(&self) -> bool {
+    pub(crate) fn journal_in_use(&self) -> bool {
         self.flushed.get().is_some_and(|flushed| monotonic().duration_since(flushed) < JOURNAL_RESTS_AFTER)
     }
 

@@ -263,6 +263,11 @@ impl Store {
         }
     }
 
+    /// Whether a frame was written a moment ago, so that another is likely, for which nobody should have to wait long.
+    pub fn journal_in_use(&self) -> bool {
+        self.0.shared.journal_in_use()
+    }
+
     /// Bytes of the journal and in how many files, as fitted to the disk.
     pub fn journal_size(&self) -> (usize, u64) {
         let config = &self.0.shared.config;
