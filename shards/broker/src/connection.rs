@@ -33,7 +33,7 @@ const REQUESTS_IN_FLIGHT_MAX: usize = 256;
 /// Answers sent in one system call.
 const ANSWERS_PER_SEND_MAX: usize = 64;
 /// Bytes sent in one system call while the shard's journal is in use: those who produce wait for it to return.
-const SEND_BYTES_BESIDE_JOURNAL: usize = 128 << 10;
+const SEND_BYTES_BESIDE_JOURNAL: usize = 64 << 10;
 /// Bytes of answers that a connection may have waiting; with more it is not read from until some are sent.
 const ANSWER_BYTES_QUEUED_MAX: u64 = 1 << 20;
 /// Frames up to this many bytes are not counted before they are whole.

@@ -27,7 +27,7 @@ const PIECE_BYTES: usize = 512 << 10;
 const PIECES: u64 = 4;
 /// The same while the journal is in use, one piece after the other: a frame waits in the disk's queue behind what is
 /// already there, whatever its class.
-const PIECE_BYTES_BESIDE_JOURNAL: usize = 128 << 10;
+const PIECE_BYTES_BESIDE_JOURNAL: usize = 64 << 10;
 /// How long after its last frame the journal counts as in use.
 const JOURNAL_RESTS_AFTER: Duration = Duration::from_millis(10);
 
