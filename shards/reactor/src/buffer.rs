@@ -102,6 +102,9 @@ impl AlignedBuffer {
         AlignedBuffer { pages: Pages::zeroed(capacity), slot: None }
     }
 
+    /// Windows are rounded up to multiples of this, in bytes.
+    pub const WINDOW_STEP: usize = Window::STEP;
+
     /// A buffer of at least `capacity` bytes for what is read and then sent. What it holds before it is filled means nothing: memory
     /// of earlier ones is used again, since new memory is cleared page by page, which takes longer than filling it.
     pub fn window(capacity: usize) -> AlignedBuffer {

@@ -33,6 +33,8 @@ const PARK_MAX: Duration = Duration::from_millis(1);
 thread_local! {
     /// Long work that lets others go first.
     static STANDING_BACK: RefCell<VecDeque<Waker>> = const { RefCell::new(VecDeque::new()) };
+    /// Whether nobody else could run when the last of it went on.
+    static RESTED: Cell<bool> = const { Cell::new(true) };
 }
 
 /// What kind of work a task does: its share of the shard when several want to run.
@@ -283,13 +285,15 @@ pub async fn yield_now() {
 }
 
 /// Between two parts of long work: lets everybody else run until nobody can, completions that arrive meanwhile included, and lets
-/// go of the core for a moment. Of several that stand back one goes on at a time, in turn.
+/// go of the core for a moment. Of several that stand back one goes on at a time, in turn. Says whether there was such a moment, or it
+/// goes on because it has waited long enough.
 ///
 /// A thread that does not sleep keeps others on its core waiting for up to a tick, among them the kernel's workers that complete
 /// writes, also those of other shards.
-pub async fn stand_back() {
+pub async fn stand_back() -> bool {
     if simulation::active() {
-        return yield_now().await;
+        yield_now().await;
+        return true;
     }
     let mut stood_back = false;
     poll_fn(|context| {
@@ -300,6 +304,7 @@ pub async fn stand_back() {
         Poll::Pending
     })
     .await;
+    RESTED.get()
 }
 
 /// Whether somebody stands back.
@@ -309,9 +314,11 @@ pub(crate) fn has_long_work() -> bool {
 
 /// Has the next one that stands back go on, if nobody else can run or the last one did so long `ago` that it must.
 pub(crate) fn go_on_with_long_work(ago: Duration) -> bool {
-    if runnable() != Runnable::Nobody && ago < LONG_WORK_WAITS_MAX {
+    let rests = runnable() == Runnable::Nobody;
+    if !rests && ago < LONG_WORK_WAITS_MAX {
         return false;
     }
+    RESTED.set(rests);
     let next = STANDING_BACK.with_borrow_mut(VecDeque::pop_front);
     next.is_some_and(|next| {
         next.wake();

@@ -187,7 +187,7 @@ impl Window {
         let lead = (spot.position - from) as usize;
         let left = usize::try_from(spot.limit - from).unwrap_or(usize::MAX);
         let len = (lead + wanted).min(left);
-        let permit = log.store.cold_memory(len.next_multiple_of(BLOCK)).await;
+        let permit = log.store.cold_memory(len.next_multiple_of(AlignedBuffer::WINDOW_STEP)).await;
         let path = SegmentFile::Log.path(&log.path(), spot.segment);
         let file = match log.store.open.segment(log, spot.segment, false).await {
             Ok(file) => file,

@@ -67,11 +67,10 @@ impl Window {
     /// Windows are multiples of this, so that one fits where another was, in bytes.
     pub(super) const STEP: usize = 64 << 10;
 
-    /// One of this capacity, or little more.
+    /// One of this capacity.
     pub(super) fn take(capacity: usize) -> Option<Window> {
         let mut windows = WINDOWS.try_lock().ok()?;
-        let fits = capacity..=capacity + Window::STEP;
-        let found = windows.iter().rposition(|window| fits.contains(&window.capacity))?;
+        let found = windows.iter().rposition(|window| window.capacity == capacity)?;
         Some(windows.swap_remove(found))
     }
 
