@@ -135,9 +135,10 @@ fn long_work_goes_on_beside_work_without_end() {
                 }
             });
             for _ in 0..3 {
-                stand_back().await;
+                assert!(!stand_back().await, "beside {class:?} nobody ever rests");
             }
             drop(hog);
+            assert!(stand_back().await, "now it is alone");
         })
         .unwrap();
     }
