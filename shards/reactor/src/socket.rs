@@ -216,7 +216,7 @@ impl Socket {
     }
 
     /// As [`Socket::send`], but with at most `at_once()` bytes in one operation, asked before each, and everybody else in between: the
-    /// kernel copies them all before the shard can do anything else. On a shard that never rests it is [`LATE_PARTS`] times as many.
+    /// kernel copies them all before the shard can do anything else. On a shard that never rests it is eight times as many.
     ///
     /// # Errors
     /// As there.
