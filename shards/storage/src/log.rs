@@ -104,7 +104,7 @@ pub(crate) struct State {
     cycle: u64,
     cycle_bytes: usize,
     cycle_bulk: bool,
-    touched_at: usize,
+    cycle_journaled: bool,
     /// The journal file with the oldest entry that the segments lack.
     pub(crate) dirty_since: Option<u64>,
     /// The journal file with its newest mark; 0 when the checkpoint has it.
@@ -162,7 +162,7 @@ impl State {
             cycle: 0,
             cycle_bytes: 0,
             cycle_bulk: false,
-            touched_at: 0,
+            cycle_journaled: false,
             dirty_since: None,
             mark_in: 0,
             queued: false,
@@ -413,6 +413,12 @@ impl LogCore {
         self.state.borrow().end
     }
 
+    /// Its end, and whether the frame holds some of what it brought into the last cycle that it brought something into.
+    pub(crate) fn brought(&self) -> (Offset, bool) {
+        let state = self.state.borrow();
+        (state.end, state.cycle_journaled)
+    }
+
     pub(crate) fn dirty_since(&self) -> Option<u64> {
         let state = self.state.borrow();
         if state.deleted { None } else { state.dirty_since }
@@ -465,8 +471,8 @@ impl LogCore {
             state.cycle = journal.cycle;
             state.cycle_bytes = 0;
             state.cycle_bulk = false;
-            state.touched_at = journal.touched.len();
-            journal.touched.push(crate::journal::Touched { log: Rc::clone(self), end: state.end, journaled: false });
+            state.cycle_journaled = false;
+            journal.touched.push(Rc::clone(self));
         }
         state.cycle_bytes += bytes;
         journal.appends += 1;
@@ -474,11 +480,7 @@ impl LogCore {
             self.store.work.notify();
         }
         match way {
-            Way::Frame => {
-                if let Some(touched) = journal.touched.get_mut(state.touched_at) {
-                    touched.journaled = true;
-                }
-            }
+            Way::Frame => state.cycle_journaled = true,
             Way::Bulk => {
                 journal.bulk_bytes += bytes;
                 state.bulk_until = state.tail.end() + bytes as u64;

@@ -57,6 +57,11 @@ struct Outcome {
 }
 
 impl Outcome {
+    /// Of a job that is still to be done.
+    fn pending(job: &Job) -> (u32, Outcome) {
+        (job.place, Outcome::refused(ErrorCode::UnknownServerError))
+    }
+
     fn refused(code: ErrorCode) -> Outcome {
         Outcome {
             code,
@@ -244,13 +249,18 @@ async fn append(shard: &Rc<Shard>, body: &Bytes, jobs: Vec<Job>, spec: Spec) -> 
         zstd_allowed: spec.zstd_allowed,
         transactional: spec.transactional,
     };
-    let mut appended = Appended { outcomes: Vec::with_capacity(jobs.len()), ..Appended::default() };
+    let mut appended = Appended { outcomes: jobs.iter().map(Outcome::pending).collect(), ..Appended::default() };
     let mut turn_ends = monotonic() + TURN_MAX;
     let mut ahead = Ahead::default();
     for (at, job) in jobs.iter().enumerate() {
         let mut host = ahead.next(shard, &jobs[at..]);
-        let outcome = loop {
-            match append_one(shard, host.as_deref(), body, job, &produce, now, &mut appended) {
+        let refused = loop {
+            let Some(there) = host.as_deref() else { break Some(shard.hosts.missing_append(job.key)) };
+            match there.partition.append(job.records.of(body), &there.rules.get(), &produce, now) {
+                Ok(done) => {
+                    appended.take(at, there, &done);
+                    break None;
+                }
                 Err(AppendError::Storage(StorageError::Busy)) => {
                     shard.store.room(job.records.len()).await;
                     // Topics may have gone meanwhile.
@@ -259,13 +269,15 @@ async fn append(shard: &Rc<Shard>, body: &Bytes, jobs: Vec<Job>, spec: Spec) -> 
                 }
                 Err(AppendError::Long) => {
                     ahead = Ahead::default();
-                    break append_long(shard, body, job, &produce, now, &mut appended).await;
+                    let done = append_long(shard, body, job, &produce, now).await;
+                    break done.map(|(host, done)| appended.take(at, &host, &done)).err();
                 }
-                Err(error) => break refused(shard, job, &error),
-                Ok(outcome) => break outcome,
+                Err(error) => break Some(error),
             }
         };
-        appended.outcomes.push((job.place, outcome));
+        if let Some(error) = refused {
+            appended.outcomes[at].1 = refusal(shard, job, &error);
+        }
         // Unpacking is the one thing that can take long for few bytes.
         if is_compressed(job.records.of(body)) && monotonic() > turn_ends {
             yield_now().await;
@@ -319,20 +331,6 @@ fn is_compressed(records: &[u8]) -> bool {
     Batch::parse(records).is_ok_and(|(batch, _)| batch.attributes().codec() != Ok(Codec::None))
 }
 
-fn append_one(
-    shard: &Shard,
-    host: Option<&Host>,
-    body: &Bytes,
-    job: &Job,
-    produce: &ottla_partition::Produce,
-    now: Timestamp,
-    appended: &mut Appended,
-) -> Result<Outcome, AppendError> {
-    let host = host.ok_or_else(|| shard.hosts.missing_append(job.key))?;
-    let done = host.partition.append(job.records.of(body), &host.rules.get(), produce, now)?;
-    Ok(appended.take(host, done))
-}
-
 /// Appends a batch that unpacks to much: others get turns while it is checked.
 async fn append_long(
     shard: &Rc<Shard>,
@@ -340,45 +338,40 @@ async fn append_long(
     job: &Job,
     produce: &ottla_partition::Produce,
     now: Timestamp,
-    appended: &mut Appended,
-) -> Outcome {
-    let work = async {
-        let host = shard.hosts.get(job.key).ok_or_else(|| shard.hosts.missing_append(job.key))?;
-        let rules = host.rules.get();
-        let mut checking = Checking::begin(job.records.of(body), &rules.checks(produce.zstd_allowed), now)?;
-        while checking.advance(UNPACKED_AT_ONCE_BYTES_MAX)? {
-            stand_back().await;
+) -> Result<(Rc<Host>, ottla_partition::Appended), AppendError> {
+    let host = shard.hosts.get(job.key).ok_or_else(|| shard.hosts.missing_append(job.key))?;
+    let rules = host.rules.get();
+    let mut checking = Checking::begin(job.records.of(body), &rules.checks(produce.zstd_allowed), now)?;
+    while checking.advance(UNPACKED_AT_ONCE_BYTES_MAX)? {
+        stand_back().await;
+    }
+    let checked = checking.finish()?;
+    loop {
+        match host.partition.append_checked(checked, &rules, produce, now) {
+            Err(AppendError::Storage(StorageError::Busy)) => shard.store.room(job.records.len()).await,
+            done => return done.map(|done| (host, done)),
         }
-        let checked = checking.finish()?;
-        loop {
-            match host.partition.append_checked(checked, &rules, produce, now) {
-                Err(AppendError::Storage(StorageError::Busy)) => shard.store.room(job.records.len()).await,
-                done => return done.map(|done| appended.take(&host, done)),
-            }
-        }
-    };
-    work.await.unwrap_or_else(|error| refused(shard, job, &error))
+    }
 }
 
 impl Appended {
-    /// Counts what was appended, and says how it is answered.
-    fn take(&mut self, host: &Host, done: ottla_partition::Appended) -> Outcome {
+    /// Counts what was appended, and says how it is answered: field by field, in place. What was written a moment ago and is read
+    /// back in larger pieces waits until all that was appended before has left the processor.
+    fn take(&mut self, at: usize, host: &Host, done: &ottla_partition::Appended) {
         self.ticket = self.ticket.max(Some(done.ticket));
         self.flushed |= host.flush_each.get();
         host.traffic.produces.increment();
         host.traffic.records_in.add(u64::from(done.records));
         host.traffic.bytes_in.add(done.bytes as u64);
-        Outcome {
-            code: ErrorCode::None,
-            base_offset: done.base_offset,
-            log_append_time: done.log_append_time.unwrap_or(Timestamp::NONE),
-            log_start: done.log_start,
-            rejected: None,
-        }
+        let outcome = &mut self.outcomes[at].1;
+        outcome.code = ErrorCode::None;
+        outcome.base_offset = done.base_offset;
+        outcome.log_append_time = done.log_append_time.unwrap_or(Timestamp::NONE);
+        outcome.log_start = done.log_start;
     }
 }
 
-fn refused(shard: &Shard, job: &Job, error: &AppendError) -> Outcome {
+fn refusal(shard: &Shard, job: &Job, error: &AppendError) -> Outcome {
     let mut outcome = Outcome::refused(error.code());
     shard.metrics.failed(ApiKey::Produce, error.code());
     if let Some(host) = shard.hosts.get(job.key) {

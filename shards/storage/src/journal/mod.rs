@@ -29,6 +29,13 @@ pub(crate) struct Touched {
     pub(crate) journaled: bool,
 }
 
+impl Touched {
+    fn new(log: Rc<LogCore>) -> Touched {
+        let (end, journaled) = log.brought();
+        Touched { log, end, journaled }
+    }
+}
+
 /// How an append gets to the disk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Way {
@@ -43,7 +50,9 @@ pub(crate) struct Journal {
     pub(crate) frame: Frame,
     /// The number of the cycle being filled.
     pub(crate) cycle: u64,
-    pub(crate) touched: Vec<Touched>,
+    /// Logs that brought something into it. One word each: a larger value is made elsewhere and read back to be put here, which
+    /// waits until all that was appended before has left the processor.
+    pub(crate) touched: Vec<Rc<LogCore>>,
     pub(crate) bulk: Vec<Rc<LogCore>>,
     pub(crate) bulk_bytes: usize,
     pub(crate) marked: Vec<Rc<LogCore>>,
@@ -144,10 +153,7 @@ impl Journal {
         self.wanted = false;
         let appends = std::mem::take(&mut self.appends);
         let mut touched = std::mem::take(&mut self.spare_touched);
-        std::mem::swap(&mut touched, &mut self.touched);
-        for entry in &mut touched {
-            entry.end = entry.log.end();
-        }
+        touched.extend(self.touched.drain(..).map(Touched::new));
         let bulk = std::mem::take(&mut self.bulk);
         let marked = std::mem::take(&mut self.marked);
         Cycle { number, appends, frame, touched, bulk, marked }
