@@ -52,8 +52,9 @@ pub struct Plan {
     pub warm_rounds: usize,
     /// Time for the disk to settle before each run.
     pub settle: Duration,
-    /// While one broker is measured, the processes of the others on this machine stand still.
-    pub pause: bool,
+    /// While one broker is measured, the processes of the others on this machine stand still; with the load that one which goes
+    /// on gets first, and that counts for nothing.
+    pub pause: Option<Spec>,
     /// Results keep histograms and seconds; otherwise only what tables need.
     pub whole: bool,
     /// How long all of it may take; `None`: as long as it takes.
@@ -97,7 +98,7 @@ pub fn compare(
         brokers: plan.targets.iter().map(|target| target.label.clone()).collect(),
         planned: plan.runs().sum(),
         limits,
-        paused: plan.pause,
+        paused: plan.pause.is_some(),
         ..Comparison::default()
     };
     let allotment = Allotment::new(plan.time);
@@ -207,8 +208,12 @@ impl Course<'_> {
 
     fn run_once(&mut self, spec: &Spec, target: &Target, round: usize) -> String {
         let begun = Instant::now();
-        if self.plan.pause && self.resting.all_but(&self.plan.targets, target) {
+        if let Some(load) = &self.plan.pause
+            && self.resting.all_but(&self.plan.targets, target)
+        {
             std::thread::sleep(WAKING);
+            // Threads, buffers and compiled code are cold after a rest. Who cannot carry it says so in the run that counts.
+            let _ = kinds::run(load, target, self.control, None);
         }
         rustix::fs::sync();
         std::thread::sleep(self.plan.settle);

@@ -239,7 +239,7 @@ impl Apply {
                 counted(applied.done.len() as u64, "change")
             )?),
             count => Err(Failure::runtime(format!("{} refused", counted(count as u64, "change")))
-                .next("run it as root, outside of a container; what was changed is taken back by `ottla tune revert`")),
+                .next(format!("{}; what was changed is taken back by `ottla tune revert`", ottla_tuning::way_out()))),
         }
     }
 }
@@ -327,7 +327,7 @@ impl Revert {
         }
         if !reverted.failed.is_empty() {
             return Err(Failure::runtime(format!("{} not restored", counted(reverted.failed.len() as u64, "file")))
-                .next("run it as root, outside of a container; the journal keeps what is left to do"));
+                .next(format!("{}; the journal keeps what is left to do", ottla_tuning::way_out())));
         }
         if !reverted.foreign.is_empty() {
             return Err(Failure::runtime(format!("{} left alone", counted(reverted.foreign.len() as u64, "file")))

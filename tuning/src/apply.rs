@@ -181,7 +181,11 @@ pub fn apply(host: &mut impl Host, plan: &Plan, path: &Path) -> Result<Applied, 
 
 /// Writes one value, and looks whether the kernel took it as it is.
 fn change(host: &mut impl Host, step: &Kept) -> Result<(), String> {
-    host.write(&step.file, &step.after).map_err(|error| error.to_string())?;
+    host.write(&step.file, &step.after).map_err(|error| match error.kind() {
+        // The file is there, it was read: what is not found is what the value names.
+        io::ErrorKind::NotFound => format!("this kernel has no {}", step.after),
+        _ => error.to_string(),
+    })?;
     let now = host.read(&step.file).map(|text| chosen(&text)).map_err(|error| error.to_string())?;
     if is_same(&now, &step.after) {
         return Ok(());
@@ -190,6 +194,15 @@ fn change(host: &mut impl Host, step: &Kept) -> Result<(), String> {
     let back =
         back.map_or_else(|error| format!("and it cannot be set back: {error}"), |()| "it was set back".to_owned());
     Err(format!("the kernel made {now} of it; {back}"))
+}
+
+/// What to do about files that could not be written.
+pub fn way_out() -> &'static str {
+    if rustix::process::geteuid().is_root() {
+        "a container may not change its host: run it there; a value that the kernel does not have needs a module"
+    } else {
+        "run it as root, outside of a container"
+    }
 }
 
 /// What was taken back.

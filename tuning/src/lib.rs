@@ -37,5 +37,5 @@ pub use report::{Shown, explain, report, to_json};
 // Changing the host and taking it back.
 mod apply;
 mod journal;
-pub use apply::{Applied, Host as Changeable, Kept, LiveHost, Plan, Reverted, apply, plan, revert};
+pub use apply::{Applied, Host as Changeable, Kept, LiveHost, Plan, Reverted, apply, plan, revert, way_out};
 pub use journal::{Entry, Journal, JournalError};

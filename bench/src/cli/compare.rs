@@ -9,7 +9,7 @@ use crate::compare::{News, On, OwnPlan, Plan, Work, compare};
 use crate::comparison::Comparison;
 use crate::goals;
 use crate::own::{OwnBroker, SELF};
-use crate::spec::{DEEP, FLUSHED, GOALS, GROWTH};
+use crate::spec::{DEEP, FLUSHED, GOALS, GROWTH, Spec};
 use crate::stage::{Control, Moment, Target, no_gate};
 use crate::tell::{Live, comparison_page};
 
@@ -54,6 +54,7 @@ pub(super) struct Compare {
     settle: f64,
     /// While one broker is measured, the others on this machine stand still (SIGSTOP): an idle JVM is not quiet
     ///
+    /// Who goes on again has 3 s and a load of a second that counts for nothing before it is measured.
     /// Brokers go on in the end, after Ctrl-C too; if this program is killed, or ended at once by a second Ctrl-C, say kill -CONT to them.
     #[arg(long)]
     pause: bool,
@@ -94,6 +95,8 @@ const GROWTH_SECONDS: (f64, f64) = (4.0, 1.5);
 const ALL_SECONDS: (f64, f64) = (2.0, 0.5);
 /// Seconds for the goals, for each broker beside the first.
 const GOALS_TIME: f64 = 720.0;
+/// What a broker that goes on again gets first, and for how many seconds.
+const WAKING: (&str, f64) = ("produce-16x1k", 1.0);
 /// Partitions with which brokers of our own start.
 const STARTS: [usize; 4] = [1, 100, 1_000, 10_000];
 
@@ -193,6 +196,7 @@ impl Compare {
         let pairs = targets.len().saturating_sub(1).max(1) as f64;
         let usual = (self.suite == Some(Suite::Goals) && !self.shape.has_length()).then_some(GOALS_TIME * pairs);
         let shown_by_own = self.first_is_own() && matches!(self.suite, Some(Suite::Goals | Suite::Growth));
+        let waking = Spec { seconds: WAKING.1, warm_seconds: 0.0, ..workload(WAKING.0)? };
         let mut load = self.shape.apply(&workload(DEEP)?)?;
         "shards".clone_into(&mut load.name);
         Ok(Plan {
@@ -201,7 +205,7 @@ impl Compare {
             rounds: self.rounds.into(),
             warm_rounds: self.warm_rounds.unwrap_or(0).into(),
             settle: settle.map_err(|_| Trouble::Usage("--settle must not be negative".to_owned()))?,
-            pause: self.pause,
+            pause: self.pause.then_some(waking),
             whole: self.whole,
             time: self.time_budget.or(usual).map(Duration::from_secs_f64),
             own: shown_by_own.then(|| OwnPlan {

@@ -13,7 +13,7 @@ const SWAPPINESS: &str = "/proc/sys/vm/swappiness";
 struct Fake {
     files: BTreeMap<String, String>,
     writes_left: Cell<usize>,
-    refuses: Option<&'static str>,
+    refuses: Option<(&'static str, io::ErrorKind)>,
 }
 
 impl Fake {
@@ -35,8 +35,8 @@ impl Host for Fake {
     }
 
     fn write(&mut self, file: &str, value: &str) -> io::Result<()> {
-        if self.refuses == Some(file) {
-            return Err(io::ErrorKind::PermissionDenied.into());
+        if let Some((_, why)) = self.refuses.filter(|(refused, _)| *refused == file) {
+            return Err(why.into());
         }
         let left = self.writes_left.get().checked_sub(1).ok_or(io::ErrorKind::BrokenPipe)?;
         self.writes_left.set(left);
@@ -152,11 +152,23 @@ fn what_is_refused_is_told_and_the_rest_is_done() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tune.journal");
     let mut host = Fake::new();
-    host.refuses = Some(SCHEDULER);
+    host.refuses = Some((SCHEDULER, io::ErrorKind::PermissionDenied));
     let plan = plan(&host, &judge(&facts()), false);
     let applied = apply(&mut host, &plan, &path).unwrap();
     assert_eq!((applied.done.len(), applied.refused.len()), (2, 1), "{applied:?}");
+    assert_eq!(applied.refused[0].1, "permission denied");
     assert_eq!(settings(&host), ["mq-deadline", "256", "1"]);
+}
+
+/// `default_qdisc` is refused so where the module of the wanted one is missing.
+#[test]
+fn a_value_that_the_kernel_does_not_know_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut host = Fake::new();
+    host.refuses = Some((SCHEDULER, io::ErrorKind::NotFound));
+    let plan = plan(&host, &judge(&facts()), false);
+    let applied = apply(&mut host, &plan, &folder.path().join("tune.journal")).unwrap();
+    assert_eq!(applied.refused[0].1, "this kernel has no none", "{applied:?}");
 }
 
 #[test]
