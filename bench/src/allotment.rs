@@ -6,6 +6,9 @@ use crate::spec::{Kind, Spec};
 
 /// Warm-up before a window, as a share of it.
 const WARM: f64 = 0.35;
+/// Warm-up at least, in seconds: a load's first second has its topics' folders made and its connections set up, and a stall of 40 ms in it is
+/// the p99 of a short window.
+const WARM_MIN: f64 = 1.0;
 /// Windows are at least so long, whatever the time: shorter ones say nothing.
 const WINDOW_MIN: f64 = 1.0;
 /// What guesses of overheads are trusted for before runs have been seen, in seconds.
@@ -66,10 +69,11 @@ impl Allotment {
             counted += windows(each) * runs as f64;
         }
         let longest = spec.seconds.max(WINDOW_MIN);
-        spec.seconds = ((room - overheads) / counted.max(1.0) / (1.0 + WARM)).clamp(WINDOW_MIN, longest);
+        let each = (room - overheads) / counted.max(1.0);
+        spec.seconds = (each / (1.0 + WARM)).min(each - WARM_MIN).clamp(WINDOW_MIN, longest);
         // Tenths of a second: shown in every table.
         spec.seconds = (spec.seconds * 10.0).floor() / 10.0;
-        spec.warm_seconds = (spec.seconds * WARM * 10.0).ceil() / 10.0;
+        spec.warm_seconds = (spec.seconds * WARM * 10.0).ceil().max(WARM_MIN * 10.0) / 10.0;
         spec
     }
 
@@ -123,6 +127,8 @@ mod tests {
             Allotment::new(Some(Duration::from_secs(seconds))).fit(&produce, [(&produce, runs)]).seconds
         };
         assert!((window(1, 100) - WINDOW_MIN).abs() < 1e-9);
+        let shortest = Allotment::new(Some(Duration::from_secs(1))).fit(&produce, [(&produce, 100)]);
+        assert!((shortest.warm_seconds - WARM_MIN).abs() < 1e-9, "{}", shortest.warm_seconds);
         assert!((window(10_000, 1) - produce.seconds).abs() < 1e-9);
         assert_eq!(Allotment::new(None).fit(&produce, []), produce, "no time to share out: as it is");
     }

@@ -57,6 +57,11 @@ impl Broker {
         }
     }
 
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// SIGTERM, and how it ended.
     pub(crate) fn stop(mut self) -> Result<ExitStatus, Failure> {
         program("kill").args(["-TERM", &self.child.id().to_string()]).quietly("kill")?;

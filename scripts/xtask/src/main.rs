@@ -36,6 +36,9 @@ mod hostile;
 // Parsers under a fuzzer.
 mod fuzz;
 
+// What a load takes, instruction by instruction.
+mod instructions;
+
 // Pages that are written by the program.
 mod docs;
 
@@ -96,8 +99,13 @@ const COMMANDS: &[Command] = &[
         run: fuzz::run,
     },
     Command {
+        name: "instructions",
+        about: "how many instructions a workload's batches take, under valgrind (--help tells more)",
+        run: instructions::run,
+    },
+    Command {
         name: "ci",
-        about: "all of the above but torture and hostile; fuzz where OTTLA_FUZZ_SECONDS is set",
+        about: "all of the above but torture, hostile and instructions; fuzz where OTTLA_FUZZ_SECONDS is set",
         run: |_| ci(),
     },
 ];
