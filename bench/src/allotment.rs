@@ -123,13 +123,14 @@ mod tests {
     #[test]
     fn a_window_is_never_too_short_nor_longer_than_the_workloads_own() {
         let produce = spec(Kind::Produce);
-        let window = |seconds, runs| {
-            Allotment::new(Some(Duration::from_secs(seconds))).fit(&produce, [(&produce, runs)]).seconds
+        let fit = |seconds, runs| {
+            let allotment = Allotment::new(Some(Duration::from_secs(seconds)));
+            allotment.fit(&produce, [(&produce, runs)])
         };
-        assert!((window(1, 100) - WINDOW_MIN).abs() < 1e-9);
-        let shortest = Allotment::new(Some(Duration::from_secs(1))).fit(&produce, [(&produce, 100)]);
+        let shortest = fit(1, 100);
+        assert!((shortest.seconds - WINDOW_MIN).abs() < 1e-9);
         assert!((shortest.warm_seconds - WARM_MIN).abs() < 1e-9, "{}", shortest.warm_seconds);
-        assert!((window(10_000, 1) - produce.seconds).abs() < 1e-9);
+        assert!((fit(10_000, 1).seconds - produce.seconds).abs() < 1e-9);
         assert_eq!(Allotment::new(None).fit(&produce, []), produce, "no time to share out: as it is");
     }
 }

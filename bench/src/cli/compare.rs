@@ -96,7 +96,7 @@ const ALL_SECONDS: (f64, f64) = (2.0, 0.5);
 /// Seconds for the goals, for each broker beside the first.
 const GOALS_TIME: f64 = 720.0;
 /// What a broker that goes on again gets first, and for how many seconds.
-const WAKING: (&str, f64) = ("produce-16x1k", 1.0);
+const WAKING_LOAD: (&str, f64) = ("produce-16x1k", 1.0);
 /// Partitions with which brokers of our own start.
 const STARTS: [usize; 4] = [1, 100, 1_000, 10_000];
 
@@ -196,7 +196,7 @@ impl Compare {
         let pairs = targets.len().saturating_sub(1).max(1) as f64;
         let usual = (self.suite == Some(Suite::Goals) && !self.shape.has_length()).then_some(GOALS_TIME * pairs);
         let shown_by_own = self.first_is_own() && matches!(self.suite, Some(Suite::Goals | Suite::Growth));
-        let waking = Spec { seconds: WAKING.1, warm_seconds: 0.0, ..workload(WAKING.0)? };
+        let waking = Spec { seconds: WAKING_LOAD.1, warm_seconds: 0.0, ..workload(WAKING_LOAD.0)? };
         let mut load = self.shape.apply(&workload(DEEP)?)?;
         "shards".clone_into(&mut load.name);
         Ok(Plan {
